@@ -1,0 +1,3 @@
+"""Private networks as code: git, SSH and plain Linux nodes."""
+
+__version__ = "0.1.0"

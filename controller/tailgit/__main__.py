@@ -1,0 +1,5 @@
+"""`python -m tailgit`, for checkouts and virtual environments without scripts."""
+
+from tailgit.cli import main
+
+main()

@@ -1,0 +1,56 @@
+"""Findings: everything tailgit has to say about a repository, as values.
+
+A finding is never raised while others are still to be found: `load` and `check`
+collect them, sort them and hand all of them over at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something stands: repository-relative path, line and column from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence about one place.
+
+    `code` is a stable word from `model.codes`, `message` says what is wrong with the
+    offending text in backquotes, `help` what to do, `see` other places that matter
+    (the first definition of a duplicate, say).
+    """
+
+    code: str
+    place: Place
+    message: str
+    help: str = ""
+    severity: Severity = Severity.ERROR
+    see: tuple[Place, ...] = ()
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity is Severity.ERROR
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sorted by place, then code and sentence; what is said twice is said once."""
+    return tuple(
+        sorted(set(findings), key=lambda f: (f.place, f.code, f.message, f.help))
+    )

@@ -1,0 +1,116 @@
+"""Selectors: how a policy names people, machines and addresses.
+
+The syntax is Tailscale's (POLICY.md §2) plus device names. A selector parses to a
+value that prints as it is written (`str(parse(text)) == text.strip()` for canonical
+texts) and knows nothing of a tailnet; `access` gives it a meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address, ip_network
+
+from tailgit.model.addresses import Network
+
+
+class Kind(StrEnum):
+    """What sort of thing a selector names."""
+
+    ANY = "*"
+    USER = "user"
+    GROUP = "group"
+    TAG = "tag"
+    DEVICE = "device"
+    HOST = "host"
+    PREFIX = "prefix"
+    MEMBER = "autogroup:member"
+    TAGGED = "autogroup:tagged"
+    SELF = "autogroup:self"
+
+
+IDENTITY = frozenset(
+    {Kind.USER, Kind.GROUP, Kind.TAG, Kind.DEVICE, Kind.MEMBER, Kind.TAGGED}
+)
+"""Kinds that stand for devices by both their addresses, never for their routes."""
+
+
+class SelectorError(ValueError):
+    """The text is no selector; `code` is the finding it becomes."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """One selector; `value` is its canonical text, `prefix` set for addresses only."""
+
+    kind: Kind
+    value: str
+    prefix: Network | None = None
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def parse_selector(
+    text: str, *, devices: Container[str], hosts: Container[str]
+) -> Selector:
+    """The selector that `text` writes; surrounding blanks don't count.
+
+    A bare name is a device if there is one of that name, else a host alias
+    (DESIGN §2 makes it an error to have both). References to users, groups, tags
+    are not resolved here: that a group exists is `check`'s business.
+    """
+    text = text.strip()
+    prefix = _prefix(text)
+    if prefix is not None:
+        return Selector(Kind.PREFIX, text, prefix)
+    if text == "*":
+        return Selector(Kind.ANY, text)
+    if text.startswith("group:"):
+        return Selector(Kind.GROUP, text)
+    if text.startswith("tag:"):
+        return Selector(Kind.TAG, text)
+    if text.startswith("autogroup:"):
+        if text in ("autogroup:member", "autogroup:tagged", "autogroup:self"):
+            return Selector(Kind(text), text)
+        raise SelectorError("unknown-autogroup", f"no autogroup `{text}`")
+    if "@" in text:
+        return Selector(Kind.USER, text)
+    if text in devices:
+        return Selector(Kind.DEVICE, text)
+    if text in hosts:
+        return Selector(Kind.HOST, text)
+    raise SelectorError("unknown-name", f"no device or host `{text}`")
+
+
+def _prefix(text: str) -> Network | None:
+    """An address or CIDR as a network; host bits are allowed, as in Tailscale's."""
+    try:
+        if "/" in text:
+            return ip_network(text, strict=False)
+        return ip_network(ip_address(text))
+    except ValueError:
+        return None
+
+
+def split_destination(text: str) -> tuple[str, str]:
+    """An acl's dst or a test's target at its last colon: `[v6]:22`, `tag:x:22`.
+
+    Brackets may stand around IPv6 only: `[fd00::1]:443`, `[fd00::1]/64:443`.
+    """
+    head, colon, ports = text.strip().rpartition(":")
+    if not colon:
+        raise SelectorError("bad-destination", f"`{text}` has no port")
+    if head.startswith("["):
+        inner, bracket, rest = head[1:].partition("]")
+        if not bracket or ":" not in inner or (rest and not rest.startswith("/")):
+            raise SelectorError(
+                "bad-destination", f"`{text}`: brackets go around an IPv6 address"
+            )
+        head = inner + rest
+    return head, ports

@@ -1,0 +1,203 @@
+"""What a tailnet is: frozen values that the loader builds and everything else reads.
+
+After `load` an illegal state is not representable here: names are names, addresses
+are `ipaddress` objects, selectors are parsed, every reference to a file keeps its
+place. Nothing in this module does I/O or knows the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Literal
+
+from tailgit.model.addresses import Address, Network
+from tailgit.model.findings import Place
+from tailgit.model.ports import Ports
+from tailgit.model.selectors import Selector
+
+
+class Delivery(StrEnum):
+    """How a device gets its bundle (DESIGN §6)."""
+
+    SSH = "ssh"
+    PULL = "pull"
+    FILE = "file"
+    WG_QUICK = "wg-quick"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a device's WireGuard is reached from outside: an address and a UDP port."""
+
+    address: Address
+    port: int
+
+    def __str__(self) -> str:
+        if self.address.version == 6:
+            return f"[{self.address}]:{self.port}"
+        return f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ssh:
+    """How the controller logs in; `host_key` (`TYPE BASE64`) is set by enrolment."""
+
+    host: str
+    port: int = 22
+    user: str = "tailgit"
+    host_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A subnet that a device offers to carry; it counts only once approved."""
+
+    prefix: Network
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One machine. It has an owner or tags, never both.
+
+    `public_key` is absent while the device awaits its key: it then has its name and
+    addresses but is nobody's peer. `tags` and `routes` are sorted.
+    """
+
+    name: str
+    ipv4: IPv4Address
+    ipv6: IPv6Address
+    listen_port: int
+    place: Place
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    public_key: str | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+    routes: tuple[Route, ...] = ()
+    delivery: Delivery = Delivery.FILE
+    ssh: Ssh | None = None
+    disabled: bool = False
+
+    @property
+    def addresses(self) -> tuple[IPv4Address, IPv6Address]:
+        return self.ipv4, self.ipv6
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person, named by an e-mail address."""
+
+    login: str
+    place: Place
+    name: str = ""
+    role: str = "member"
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """People by login; only users, never groups (POLICY.md §1)."""
+
+    name: str
+    members: tuple[str, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An alias for exactly one address or prefix."""
+
+    name: str
+    prefix: Network
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class TagOwner:
+    """A declared tag and who may put it on a device (unparsed selectors)."""
+
+    name: str
+    owners: tuple[str, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One box of the policy: any of `src` may reach any of `dst` on `ports`.
+
+    An acl whose destinations open different ports becomes one rule for each port
+    set; a grant is always one. Rules only allow; their order means nothing.
+    """
+
+    src: tuple[Selector, ...]
+    dst: tuple[Selector, ...]
+    ports: Ports
+    place: Place
+    section: Literal["acls", "grants"] = "grants"
+    name: str = ""
+    description: str = ""
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A destination of a test: a selector and exactly one port."""
+
+    selector: Selector
+    port: int
+    text: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """An example of the policy: `src` reaches all of `accept` and none of `deny`.
+
+    `protocol` None means TCP, UDP or ICMP: one of them suffices (POLICY.md §8).
+    """
+
+    __test__ = False  # pytest would collect the class by its name
+
+    src: Selector
+    accept: tuple[Target, ...]
+    deny: tuple[Target, ...]
+    place: Place
+    protocol: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AutoApprovers:
+    """Who may have which routes approved: prefix -> unparsed selectors."""
+
+    routes: tuple[tuple[Network, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tailnet:
+    """A whole tailnet: the union of every file below its root.
+
+    Mappings are sorted by key at construction; nothing depends on file order but
+    `rules` and `tests`, which keep the bytewise order of their files.
+    """
+
+    name: str
+    domain: str
+    ipv4: IPv4Network
+    ipv6: IPv6Network
+    place: Place
+    users: Mapping[str, User] = field(default_factory=dict)
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    tag_owners: Mapping[str, TagOwner] = field(default_factory=dict)
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    auto_approvers: AutoApprovers = AutoApprovers()
+    rules: tuple[Rule, ...] = ()
+    tests: tuple[Test, ...] = ()
+
+    @property
+    def interface(self) -> str:
+        """The WireGuard interface on every node: `tg-NAME`."""
+        return f"tg-{self.name}"
