@@ -47,9 +47,7 @@ def ipv4_of(tailnet: str, device: str, pool: IPv4Network) -> IPv4Address:
 def ipv6_of(tailnet: str, device: str, prefix: IPv6Network) -> IPv6Address:
     """The derived address: the prefix's first /64 plus eight bytes of a hash."""
     digest = sha256(f"tailgit 6\0{tailnet}\0{device}".encode()).digest()
-    return IPv6Address(
-        int(prefix.network_address) + int.from_bytes(digest[:8], "big")
-    )
+    return IPv6Address(int(prefix.network_address) + int.from_bytes(digest[:8], "big"))
 
 
 def listen_port_of(tailnet: str, device: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,6 +22,14 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+
+class Origin(Protocol):
+    """What something was read from; knows where each part of it stands."""
+
+    def at(self, *path: str | int) -> Place:
+        """The place of a part, such as `("tags", 0)`; of the whole if it is absent."""
+        ...
 
 
 class Severity(StrEnum):

@@ -1,8 +1,9 @@
 """Protocols and ports: what a rule opens.
 
 `Ports` is a canonical set of (protocol, first, last): equal sets are equal values,
-whatever they were written as. Protocol numbers are IANA's. A protocol without ports
-of its own (GRE, ICMP) always has the whole range 0-65535.
+whatever they were written as. Protocol numbers are IANA's. The set is kept as the
+rule says it: `80` lists ICMP with "port" 80 too, which no packet has. That ICMP passes
+wherever any rule joins two addresses is the enforcement's business, not this value's.
 
 The syntax is that of Tailscale's policy file (POLICY.md §3, §4): an acl has one
 `proto` and a port list behind each dst; a grant has `ip` entries such as `443`,
@@ -131,12 +132,7 @@ def parse_ip(entry: str) -> Ports:
 
 def _combine(protocols: list[int], ports: str) -> Ports:
     ranges = [ALL] if ports == "*" else [_range(p) for p in ports.split(",")]
-    # A protocol without ports can't be narrowed by one: `80` opens ICMP as a whole.
-    return Ports.of(
-        (protocol, *(span if protocol in WITH_PORTS else ALL))
-        for protocol in protocols
-        for span in ranges
-    )
+    return Ports.of((protocol, *span) for protocol in protocols for span in ranges)
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -145,7 +141,7 @@ def _range(text: str) -> tuple[int, int]:
     high = _number(last, text, "last") if dash else low
     if low == 0:
         raise PortError(
-            f'port range "{text}": first port must be >0, or use \'*\' for wildcard'
+            f"port range \"{text}\": first port must be >0, or use '*' for wildcard"
         )
     if high < low:
         raise PortError(f'port range "{text}": first port must be <= last port')

@@ -8,11 +8,12 @@ texts) and knows nothing of a tailnet; `access` gives it a meaning.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 
 from tailgit.model.addresses import Network
+from tailgit.model.findings import Place
 
 
 class Kind(StrEnum):
@@ -46,11 +47,15 @@ class SelectorError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One selector; `value` is its canonical text, `prefix` set for addresses only."""
+    """One selector; `value` is its canonical text, `prefix` set for addresses only.
+
+    `place` is where it stands, for messages; it makes no two selectors different.
+    """
 
     kind: Kind
     value: str
     prefix: Network | None = None
+    place: Place | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.value

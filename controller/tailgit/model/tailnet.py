@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
 
 from tailgit.model.addresses import Address, Network
-from tailgit.model.findings import Place
+from tailgit.model.findings import Origin, Place
 from tailgit.model.ports import Ports
 from tailgit.model.selectors import Selector
 
@@ -80,6 +80,8 @@ class Device:
     delivery: Delivery = Delivery.FILE
     ssh: Ssh | None = None
     disabled: bool = False
+    formerly: tuple[str, ...] = ()
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
     def addresses(self) -> tuple[IPv4Address, IPv6Address]:
@@ -104,6 +106,7 @@ class Group:
     name: str
     members: tuple[str, ...]
     place: Place
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class TagOwner:
     name: str
     owners: tuple[str, ...]
     place: Place
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +174,13 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class AutoApprovers:
-    """Who may have which routes approved: prefix -> unparsed selectors."""
+    """Who may have which routes approved: prefix -> unparsed selectors.
+
+    `origins` runs parallel to `routes`: the list of approvers that each came from.
+    """
 
     routes: tuple[tuple[Network, tuple[str, ...]], ...] = ()
+    origins: tuple[Origin, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,7 @@
+"""Who may reach whom: the policy as a relation, and questions about it."""
+
+from tailgit.access.examples import run_tests
+from tailgit.access.explain import Explanation, explain
+from tailgit.access.relation import Opening, Relation, View
+
+__all__ = ["Explanation", "Opening", "Relation", "View", "explain", "run_tests"]

@@ -1,0 +1,84 @@
+"""The policy's own examples: `tests:` entries, judged by the relation.
+
+`accept` holds if every source address reaches some destination address of its family
+on the port, `deny` if none reaches any (POLICY.md §8, read strictly). A test without
+a protocol asks for TCP, UDP and ICMP: one that a rule lists suffices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tailgit.access.explain import End, ends
+from tailgit.access.relation import Relation
+from tailgit.model.findings import Finding
+from tailgit.model.ports import DEFAULT_PROTOCOLS
+from tailgit.model.tailnet import Tailnet, Target, Test
+
+
+def run_tests(
+    tailnet: Tailnet, relation: Relation | None = None
+) -> tuple[Finding, ...]:
+    """A finding for each target of each test that does not hold."""
+    relation = relation or Relation.of(tailnet)
+    return tuple(finding for test in tailnet.tests for finding in _run(relation, test))
+
+
+def _run(relation: Relation, test: Test) -> Iterator[Finding]:
+    tailnet = relation.tailnet
+    sources = ends(tailnet, str(test.src))
+    for targets, wanted in ((test.accept, True), (test.deny, False)):
+        for target in targets:
+            there = ends(tailnet, str(target.selector))
+            yield from _judge(relation, test, target, sources, there, wanted=wanted)
+
+
+def _judge(
+    relation: Relation,
+    test: Test,
+    target: Target,
+    sources: tuple[End, ...],
+    there: tuple[End, ...],
+    *,
+    wanted: bool,
+) -> Iterator[Finding]:
+    expected, got = ("ALLOWED", "DENIED") if wanted else ("DENIED", "ALLOWED")
+    if not sources or not there:
+        empty = str(test.src) if not sources else str(target.selector)
+        yield Finding(
+            "test-failed",
+            target.place,
+            f"{test.src} -> {target.text}: nobody is behind `{empty}`",
+            "a test needs a device at both ends",
+        )
+        return
+    reached = {
+        src: any(_passes(relation, test, src, dst, target.port) for dst in there)
+        for src in sources
+        if any(src.address.version == dst.address.version for dst in there)
+    }
+    holds = all(reached.values()) if wanted else not any(reached.values())
+    if holds and reached:
+        return
+    wrong = [str(src) for src, passes in reached.items() if passes != wanted]
+    yield Finding(
+        "test-failed",
+        target.place,
+        f"{test.src} -> {target.text}: expected {expected}, got {got}"
+        + (f" for {_names(wrong)}" if wrong else ""),
+        f"ask `tailgit explain {test.src} {target.text}` why",
+    )
+
+
+def _passes(relation: Relation, test: Test, src: End, dst: End, port: int) -> bool:
+    if dst.device is None or src.address.version != dst.address.version:
+        return False
+    ports = relation.ports_in(dst.device.name, src.address, dst.address)
+    protocols = DEFAULT_PROTOCOLS if test.protocol is None else (test.protocol,)
+    return ports is not None and any(ports.allows(each, port) for each in protocols)
+
+
+def _names(items: Iterable[str]) -> str:
+    listed = list(dict.fromkeys(items))
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return ", ".join(listed[:3]) + more

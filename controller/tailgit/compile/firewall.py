@@ -1,0 +1,248 @@
+"""The nftables table of a node: one text for each view, plus its own addresses.
+
+What the table does (DESIGN §5), chain by chain:
+
+- `raw` drops our own addresses arriving from anywhere but our interfaces: Linux
+  answers for an address on any interface, and a LAN neighbour would get past WireGuard.
+- `in` sits before destination NAT, so input, forwarding, Docker's published ports and
+  NodePorts are judged alike, by the address that the sender wrote.
+- `out` is its mirror after routing and before source NAT. Without it two nodes that no
+  rule joins could punch a hole by both sending first, and a reply can't be told from
+  such a hole. One hook at postrouting sees local and forwarded packets alike.
+- `forward` never lets one peer reach another with this node's identity, and lets
+  others into the tunnel only from approved routes; it clamps TCP's MSS.
+
+Only `ct direction reply` counts as established: packets of the original direction
+need a rule each time, so a revoked session dies at once. Related ICMP errors of the
+original direction pass, else path MTU discovery breaks.
+
+Sources (or destinations) are grouped by exactly the ports they have; each group is one
+hash set and one rule that jumps to the chain of those ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+
+from tailgit.access import Opening
+from tailgit.compile.stencil import Stencil
+from tailgit.model.addresses import Network
+from tailgit.model.ports import ALL, ICMP, ICMPV6, NAMES, WITH_PORTS, Ports
+from tailgit.model.tailnet import Device, Tailnet
+
+_KEYWORD = {4: "ip", 6: "ip6"}
+_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
+_HOLES = ("own", "sets", "here", "inward", "outward", "carried", "nat", "allow")
+_NAME_LIMIT = 48
+
+
+ListText = Callable[[int, tuple[int, ...]], str]
+ChainOf = Callable[[Ports], tuple[str, str]]
+
+
+class Firewall:
+    """Makes the tables of one tailnet."""
+
+    def __init__(self, tailnet: Tailnet, devices: Sequence[Device]) -> None:
+        self._addresses = {
+            4: [str(device.ipv4) for device in devices],
+            6: [str(device.ipv6) for device in devices],
+        }
+        self._ours = f'{{ "tg-{tailnet.name}", "tgr-{tailnet.name}" }}'
+        self._stencil = Stencil(
+            "nftables/table.nft.j2",
+            _HOLES,
+            table=table_name(tailnet.name),
+            direct=f"tg-{tailnet.name}",
+            relayed=f"tgr-{tailnet.name}",
+        )
+        self._lists: dict[tuple[int, tuple[int, ...]], str] = {}
+        self._chains: dict[Ports, tuple[str, str]] = {}
+
+    def body(
+        self,
+        inward: dict[int, tuple[Opening, ...]],
+        outward: dict[int, tuple[Opening, ...]],
+        routes: tuple[Network, ...],
+    ) -> tuple[bytes, bytes]:
+        """The text before and after a node's own sets, the same for a whole view."""
+        rules = _Rules(self._list, self._chain)
+        text = self._stencil.fill(
+            {
+                "own": b"\0",
+                "here": "".join(self._here_lines(routes)).encode(),
+                "inward": rules.lines("in", "saddr", "daddr", inward).encode(),
+                "outward": rules.lines("out", "daddr", "saddr", outward).encode(),
+                "sets": rules.sets().encode(),
+                "carried": "".join(_carried_lines(routes)).encode(),
+                "nat": self._nat_chain(routes).encode(),
+                "allow": rules.chains().encode(),
+            }
+        )
+        before, after = text.split(b"\0")
+        return before, after
+
+    def own_sets(self, device: Device) -> bytes:
+        return (
+            f"\tset own4 {{\n\t\ttype ipv4_addr\n\t\telements = {{ {device.ipv4} }}\n"
+            f"\t}}\n\n\tset own6 {{\n\t\ttype ipv6_addr\n"
+            f"\t\telements = {{ {device.ipv6} }}\n\t}}\n\n"
+        ).encode()
+
+    def _list(self, version: int, numbers: tuple[int, ...]) -> str:
+        key = (version, numbers)
+        if key not in self._lists:
+            addresses = self._addresses[version]
+            self._lists[key] = ",\n\t\t\t".join([addresses[n] for n in numbers])
+        return self._lists[key]
+
+    def _chain(self, ports: Ports) -> tuple[str, str]:
+        if ports not in self._chains:
+            slug = port_slug(ports)
+            self._chains[ports] = slug, _allow_chain(slug, ports)
+        return self._chains[ports]
+
+    def _here_lines(self, routes: tuple[Network, ...]) -> Iterable[str]:
+        """Drop what is not addressed to this node or to what it carries."""
+        for version in (4, 6):
+            word = _KEYWORD[version]
+            carried = _braced(r for r in routes if r.version == version)
+            also = f" {word} daddr != {carried}" if carried else ""
+            yield f"\t\t{word} daddr != @own{version}{also} counter drop\n"
+
+    def _nat_chain(self, routes: tuple[Network, ...]) -> str:
+        """Peers reach a subnet with this router's address there, so that hosts in it
+        need no route back."""
+        if not routes:
+            return ""
+        lines = "".join(
+            f"\t\tiifname {self._ours} oifname != {self._ours} "
+            f"{_KEYWORD[version]} daddr {carried} masquerade\n"
+            for version in (4, 6)
+            if (carried := _braced(r for r in routes if r.version == version))
+        )
+        return (
+            "\n\tchain nat {\n"
+            "\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
+            f"{lines}\t}}\n"
+        )
+
+
+class _Rules:
+    """Collects the sets and port chains that the rules of one table name."""
+
+    def __init__(self, list_text: ListText, chain: ChainOf) -> None:
+        self._list_text = list_text
+        self._chain = chain
+        self._sets: dict[str, str] = {}
+        self._used: dict[str, str] = {}
+
+    def lines(
+        self,
+        direction: str,
+        there: str,
+        here: str,
+        openings: dict[int, tuple[Opening, ...]],
+    ) -> str:
+        """The rules of one direction: `there` and `here` are saddr and daddr."""
+        return "".join(
+            line
+            for version, listed in openings.items()
+            for opening in listed
+            for line in self._rule(
+                f"{direction}{version}", there, here, version, opening
+            )
+        )
+
+    def _rule(
+        self, label: str, there: str, here: str, version: int, opening: Opening
+    ) -> Iterable[str]:
+        slug, chain = self._chain(opening.ports)
+        self._used[slug] = chain
+        word = _KEYWORD[version]
+        scope = f"{word} {here} {opening.here} " if opening.here is not None else ""
+        jump = f"jump allow_{slug}\n"
+        if opening.devices:
+            name = self._set(f"{label}_{slug}", version, opening.devices)
+            yield f"\t\t{scope}{word} {there} @{name} {jump}"
+        if opening.prefixes:
+            nets = _braced(opening.prefixes)
+            match = f"{word} {there} {nets}"
+            if opening.prefixes[0].prefixlen == 0:
+                match = f"meta nfproto ipv{version}"
+            yield f"\t\t{scope}{match} {jump}"
+
+    def _set(self, wanted: str, version: int, numbers: tuple[int, ...]) -> str:
+        body = (
+            f"\t\ttype {_TYPE[version]}\n"
+            f"\t\telements = {{ {self._list_text(version, numbers)} }}\n"
+        )
+        name, count = wanted, 1
+        while self._sets.get(name, body) != body:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._sets[name] = body
+        return name
+
+    def sets(self) -> str:
+        return "".join(
+            f"\tset {name} {{\n{body}\t}}\n\n" for name, body in self._sets.items()
+        )
+
+    def chains(self) -> str:
+        return "".join(self._used[slug] for slug in sorted(self._used))
+
+
+def table_name(tailnet: str) -> str:
+    return f"tailgit_{tailnet.replace('-', '_')}"
+
+
+def port_slug(ports: Ports) -> str:
+    """A name for a port set that an operator can read: `tcp_22_443`, `any`."""
+    parts = []
+    for number in sorted({protocol for protocol, _, _ in ports.ranges}):
+        if number in (ICMP, ICMPV6):
+            continue
+        spans = [(a, b) for protocol, a, b in ports.ranges if protocol == number]
+        texts = [] if spans == [ALL] else [_span(a, b, "to") for a, b in spans]
+        parts.append("_".join([NAMES.get(number, f"proto{number}"), *texts]))
+    slug = "__".join(parts).replace("-", "") or "icmp"
+    if len(slug) > _NAME_LIMIT:
+        slug = f"ports_{sha256(str(ports.ranges).encode()).hexdigest()[:12]}"
+    return slug
+
+
+def _allow_chain(slug: str, ports: Ports) -> str:
+    whole, pairs = [], []
+    for protocol, first, last in ports.ranges:
+        if protocol in (ICMP, ICMPV6):
+            continue
+        if (first, last) == ALL:
+            whole.append(NAMES[protocol] if protocol in WITH_PORTS else str(protocol))
+        else:
+            pairs.append(f"{NAMES[protocol]} . {_span(first, last, '-')}")
+    lines = ""
+    if pairs:
+        lines += f"\t\tmeta l4proto . th dport {{ {', '.join(pairs)} }} accept\n"
+    # Any rule between two addresses lets them ping each other (POLICY.md §5).
+    listed = ", ".join([*whole, "icmp", "ipv6-icmp"])
+    lines += f"\t\tmeta l4proto {{ {listed} }} accept\n"
+    return f"\n\tchain allow_{slug} {{\n{lines}\t}}\n"
+
+
+def _carried_lines(routes: tuple[Network, ...]) -> Iterable[str]:
+    """What a router may forward into the tunnel: sources inside approved routes."""
+    for version in (4, 6):
+        carried = _braced(r for r in routes if r.version == version)
+        if carried:
+            yield f"\t\t{_KEYWORD[version]} saddr {carried} accept\n"
+
+
+def _braced(prefixes: Iterable[Network]) -> str:
+    listed = ", ".join(str(prefix) for prefix in prefixes)
+    return f"{{ {listed} }}" if listed else ""
+
+
+def _span(first: int, last: int, between: str) -> str:
+    return str(first) if first == last else f"{first}{between}{last}"

@@ -1,0 +1,30 @@
+"""A list of devices as text, from which one can be left out without a copy.
+
+Nodes of a view see the same peers but for themselves. The text of all is made once;
+a node's own entry is cut out by two slices.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+
+
+class Listing:
+    """Entries of ascending device numbers, joined."""
+
+    __slots__ = ("_data", "_ends", "_numbers")
+
+    def __init__(self, numbers: Iterable[int], entry: Callable[[int], bytes]) -> None:
+        self._numbers = tuple(numbers)
+        entries = [entry(number) for number in self._numbers]
+        self._data = memoryview(b"".join(entries))
+        self._ends = (0, *accumulate(map(len, entries)))
+
+    def without(self, number: int) -> tuple[memoryview, ...]:
+        """The text without this device's entry, as pieces to join."""
+        at = bisect_left(self._numbers, number)
+        if at == len(self._numbers) or self._numbers[at] != number:
+            return (self._data,)
+        return self._data[: self._ends[at]], self._data[self._ends[at + 1] :]
