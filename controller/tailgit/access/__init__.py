@@ -2,6 +2,7 @@
 
 from tailgit.access.examples import run_tests
 from tailgit.access.explain import Explanation, explain
-from tailgit.access.relation import Opening, Relation, View
+from tailgit.access.openings import Opening
+from tailgit.access.relation import Relation, View
 
 __all__ = ["Explanation", "Opening", "Relation", "View", "explain", "run_tests"]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tailgit.access import Relation, View
-from tailgit.compile import wireguard
 from tailgit.compile.bundle import Bundle
 from tailgit.compile.firewall import Firewall
 from tailgit.compile.listing import Listing
+from tailgit.compile.wireguard import WireGuard
 from tailgit.model.addresses import Network
 from tailgit.model.tailnet import Device, Tailnet
 from tailgit.names import host_lines, zone_head, zone_lines
@@ -41,12 +41,19 @@ class Compiler:
     def __init__(self, tailnet: Tailnet) -> None:
         self.tailnet = tailnet
         self.relation = Relation.of(tailnet)
-        self._devices = self.relation.devices
-        self._firewall = Firewall(tailnet, self._devices)
+        devices = self._devices = self.relation.devices
+        self._wireguard = WireGuard(tailnet.interface)
+        self._ipv4 = [str(device.ipv4) for device in devices]
+        self._ipv6 = [str(device.ipv6) for device in devices]
+        self._firewall = Firewall(tailnet.name, self._ipv4, self._ipv6)
+        named = [
+            (device.name, ipv4, ipv6)
+            for device, ipv4, ipv6 in zip(devices, self._ipv4, self._ipv6, strict=True)
+        ]
         self._zone_head = zone_head(tailnet.domain).encode()
+        self._hosts = [host_lines(*each, tailnet.domain).encode() for each in named]
+        self._zone = [zone_lines(*each).encode() for each in named]
         self._shared: dict[tuple[View, bool], _Shared] = {}
-        self._stanzas: dict[tuple[int, Routes, bool], bytes] = {}
-        self._route_texts: dict[tuple[int, Routes], bytes] = {}
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -60,33 +67,25 @@ class Compiler:
         if device.public_key is None:
             raise KeyError(node)
         tailnet, shared = self.tailnet, self._shared_by(device)
+        ipv4, ipv6 = self._ipv4[me], self._ipv6[me]
         before, after = shared.firewall
-        own = self._firewall.own_sets(device)
-        hosts, zone = self._names[me]
-        files = (
-            ("firewall.nft", b"".join((before, own, after))),
-            ("hosts", b"".join((hosts, *shared.hosts.without(me)))),
-            (
-                "interface",
-                b"".join(
-                    (
-                        wireguard.address_lines(device, tailnet.interface),
-                        *shared.routes.without(me),
-                    )
-                ),
+        parts: dict[str, tuple[bytes | memoryview, ...]] = {
+            "firewall.nft": (before, self._firewall.own_sets(ipv4, ipv6), after),
+            "hosts": (self._hosts[me], *shared.hosts.without(me)),
+            "interface": (
+                self._wireguard.address_lines(ipv4, ipv6),
+                *shared.routes.without(me),
             ),
-            ("sysctl", shared.sysctl),
-            (
-                "wireguard.conf",
-                b"".join(
-                    (wireguard.interface_section(device), *shared.peers.without(me))
-                ),
+            "sysctl": (shared.sysctl,),
+            "wireguard.conf": (
+                self._wireguard.interface_section(device),
+                *shared.peers.without(me),
             ),
-            ("zone", b"".join((self._zone_head, zone, *shared.zone.without(me)))),
-        )
+            "zone": (self._zone_head, self._zone[me], *shared.zone.without(me)),
+        }
         return Bundle.of(
             node,
-            files,
+            ((name, b"".join(pieces)) for name, pieces in parts.items()),
             tailnet=tailnet.name,
             domain=tailnet.domain,
             interface=tailnet.interface,
@@ -95,20 +94,10 @@ class Compiler:
 
     def peer_sections(self, node: str) -> bytes:
         """The `[Peer]` sections of one node; `KeyError` if it is not one of `nodes`."""
-        device = self._devices[self.relation.position[node]]
-        if device.public_key is None:
+        me = self.relation.position[node]
+        if self._devices[me].public_key is None:
             raise KeyError(node)
-        return b"".join(
-            self._shared_by(device).peers.without(self.relation.position[node])
-        )
-
-    @cached_property
-    def _names(self) -> tuple[tuple[bytes, bytes], ...]:
-        domain = self.tailnet.domain
-        return tuple(
-            (host_lines(device, domain).encode(), zone_lines(device).encode())
-            for device in self._devices
-        )
+        return b"".join(self._shared_by(self._devices[me]).peers.without(me))
 
     def _shared_by(self, device: Device) -> _Shared:
         view = self.relation.view(device.name)
@@ -124,34 +113,50 @@ class Compiler:
         reached = relation.reach_numbers(view)
         through = relation.routes_through(view)
         carried = relation.classes[view.class_id].routes
+        stanzas = {n: self._stanza(n, behind_nat, through[n]) for n in through}
+        routes = {n: self._routes_to(n, through[n]) for n in through}
+        table = self._stanzas_for_hidden if behind_nat else self._stanzas_for_public
         return _Shared(
-            Listing(peers, lambda n: self._stanza(n, through.get(n, ()), behind_nat)),
-            Listing(peers, lambda n: self._route_text(n, through.get(n, ()))),
-            Listing(reached, lambda n: self._names[n][0]),
-            Listing(reached, lambda n: self._names[n][1]),
+            Listing(peers, table, stanzas),
+            Listing(peers, self._route_lines, routes),
+            Listing(reached, self._hosts, {}),
+            Listing(reached, self._zone, {}),
             self._firewall.body(
                 {version: relation.inward(view, version) for version in (4, 6)},
                 {version: relation.outward(view, version) for version in (4, 6)},
                 carried,
             ),
-            wireguard.sysctl_lines(carried, self.tailnet.interface),
+            self._wireguard.sysctl_lines(carried),
         )
 
-    def _stanza(self, number: int, routes: Routes, behind_nat: bool) -> bytes:
-        key = (number, routes, behind_nat)
-        if key not in self._stanzas:
-            self._stanzas[key] = wireguard.peer_section(
-                self._devices[number], routes, keep_alive=behind_nat
-            )
-        return self._stanzas[key]
+    @cached_property
+    def _stanzas_for_public(self) -> list[bytes]:
+        return [self._stanza(n, False) for n in range(len(self._devices))]
 
-    def _route_text(self, number: int, routes: Routes) -> bytes:
-        key = (number, routes)
-        if key not in self._route_texts:
-            self._route_texts[key] = wireguard.route_lines(
-                self._devices[number], routes, self.tailnet.interface
-            )
-        return self._route_texts[key]
+    @cached_property
+    def _stanzas_for_hidden(self) -> list[bytes]:
+        return [self._stanza(n, True) for n in range(len(self._devices))]
+
+    @cached_property
+    def _route_lines(self) -> list[bytes]:
+        return [self._routes_to(n) for n in range(len(self._devices))]
+
+    def _stanza(self, number: int, behind_nat: bool, routes: Routes = ()) -> bytes:
+        return self._wireguard.peer_section(
+            self._devices[number],
+            self._allowed(number, routes),
+            behind_nat=behind_nat,
+        )
+
+    def _routes_to(self, number: int, routes: Routes = ()) -> bytes:
+        return self._wireguard.route_lines(
+            self._devices[number], self._allowed(number, routes)
+        )
+
+    def _allowed(self, number: int, routes: Routes) -> tuple[str, ...]:
+        """What a peer may send from and is sent: its addresses, then subnets."""
+        own = f"{self._ipv4[number]}/32", f"{self._ipv6[number]}/128"
+        return (*own, *map(str, routes))
 
 
 def compile_tailnet(tailnet: Tailnet) -> Mapping[str, Bundle]:

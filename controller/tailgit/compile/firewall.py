@@ -29,7 +29,6 @@ from tailgit.access import Opening
 from tailgit.compile.stencil import Stencil
 from tailgit.model.addresses import Network
 from tailgit.model.ports import ALL, ICMP, ICMPV6, NAMES, WITH_PORTS, Ports
-from tailgit.model.tailnet import Device, Tailnet
 
 _KEYWORD = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -44,18 +43,16 @@ ChainOf = Callable[[Ports], tuple[str, str]]
 class Firewall:
     """Makes the tables of one tailnet."""
 
-    def __init__(self, tailnet: Tailnet, devices: Sequence[Device]) -> None:
-        self._addresses = {
-            4: [str(device.ipv4) for device in devices],
-            6: [str(device.ipv6) for device in devices],
-        }
-        self._ours = f'{{ "tg-{tailnet.name}", "tgr-{tailnet.name}" }}'
+    def __init__(self, tailnet: str, ipv4: Sequence[str], ipv6: Sequence[str]) -> None:
+        """`ipv4` and `ipv6` are the addresses of all devices by number."""
+        self._addresses = {4: ipv4, 6: ipv6}
+        self._ours = f'{{ "tg-{tailnet}", "tgr-{tailnet}" }}'
         self._stencil = Stencil(
             "nftables/table.nft.j2",
             _HOLES,
-            table=table_name(tailnet.name),
-            direct=f"tg-{tailnet.name}",
-            relayed=f"tgr-{tailnet.name}",
+            table=table_name(tailnet),
+            direct=f"tg-{tailnet}",
+            relayed=f"tgr-{tailnet}",
         )
         self._lists: dict[tuple[int, tuple[int, ...]], str] = {}
         self._chains: dict[Ports, tuple[str, str]] = {}
@@ -83,11 +80,12 @@ class Firewall:
         before, after = text.split(b"\0")
         return before, after
 
-    def own_sets(self, device: Device) -> bytes:
+    def own_sets(self, ipv4: str, ipv6: str) -> bytes:
+        """The two sets that differ between nodes of a view."""
         return (
-            f"\tset own4 {{\n\t\ttype ipv4_addr\n\t\telements = {{ {device.ipv4} }}\n"
+            f"\tset own4 {{\n\t\ttype ipv4_addr\n\t\telements = {{ {ipv4} }}\n"
             f"\t}}\n\n\tset own6 {{\n\t\ttype ipv6_addr\n"
-            f"\t\telements = {{ {device.ipv6} }}\n\t}}\n\n"
+            f"\t\telements = {{ {ipv6} }}\n\t}}\n\n"
         ).encode()
 
     def _list(self, version: int, numbers: tuple[int, ...]) -> str:

@@ -7,18 +7,30 @@ a node's own entry is cut out by two slices.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 
 class Listing:
-    """Entries of ascending device numbers, joined."""
+    """Entries of ascending device numbers, joined.
+
+    `table` holds the entry of each device by number, `instead` the few that differ.
+    """
 
     __slots__ = ("_data", "_ends", "_numbers")
 
-    def __init__(self, numbers: Iterable[int], entry: Callable[[int], bytes]) -> None:
-        self._numbers = tuple(numbers)
-        entries = [entry(number) for number in self._numbers]
+    def __init__(
+        self,
+        numbers: tuple[int, ...],
+        table: Sequence[bytes],
+        instead: Mapping[int, bytes],
+    ) -> None:
+        self._numbers = numbers
+        entries = [table[number] for number in numbers]
+        for number, entry in instead.items():
+            at = bisect_left(numbers, number)
+            if at < len(numbers) and numbers[at] == number:
+                entries[at] = entry
         self._data = memoryview(b"".join(entries))
         self._ends = (0, *accumulate(map(len, entries)))
 

@@ -1,4 +1,4 @@
-"""The same configuration as a wg-quick(8) file, for machines tailgit does not log in to.
+"""The same configuration as a wg-quick(8) file, for machines without a login for us.
 
 It names where the private key lies instead of holding it, and brings no filter of
 its own: what this device may reach is still judged by every node at the other end.

@@ -7,7 +7,7 @@ the node joins its own.
 
 from __future__ import annotations
 
-from tailgit.compile.stencil import template
+from tailgit.compile.stencil import Stencil
 from tailgit.model.addresses import Network
 from tailgit.model.tailnet import Device
 
@@ -19,56 +19,70 @@ KEEPALIVE = 25
 """Seconds; only from a device without an endpoint towards one that has one."""
 
 
-def interface_section(device: Device) -> bytes:
-    text = template("wireguard/interface.conf.j2").render(
-        port=device.listen_port, mark=FWMARK
-    )
-    return text.encode()
+class WireGuard:
+    """Makes the WireGuard and interface text of one tailnet's devices."""
 
+    def __init__(self, interface: str) -> None:
+        self._interface = interface
+        self._own = Stencil("wireguard/interface.conf.j2", ("port",), mark=FWMARK)
+        holes = ("name", "key", "endpoint", "allowed")
+        self._peer = {
+            (reachable, keep_alive): Stencil(
+                "wireguard/peer.conf.j2",
+                holes if reachable else ("name", "key", "allowed"),
+                **({} if reachable else {"endpoint": ""}),
+                keepalive=str(KEEPALIVE) if keep_alive else "",
+            )
+            for reachable in (True, False)
+            for keep_alive in (True, False)
+        }
 
-def peer_section(
-    device: Device, routes: tuple[Network, ...] = (), *, keep_alive: bool = False
-) -> bytes:
-    """The stanza by which others know `device`; empty while it awaits its key."""
-    if device.public_key is None:
-        return b""
-    endpoint = device.endpoints[0] if device.endpoints else None
-    allowed = [f"{device.ipv4}/32", f"{device.ipv6}/128", *map(str, routes)]
-    text = template("wireguard/peer.conf.j2").render(
-        name=device.name,
-        key=device.public_key,
-        endpoint=str(endpoint) if endpoint else "",
-        allowed=", ".join(allowed),
-        keepalive=KEEPALIVE if keep_alive and endpoint else "",
-    )
-    return text.encode()
+    def interface_section(self, device: Device) -> bytes:
+        return self._own.fill({"port": b"%d" % device.listen_port})
 
+    def peer_section(
+        self, device: Device, allowed: tuple[str, ...], *, behind_nat: bool
+    ) -> bytes:
+        """The stanza by which others know `device`; empty while it awaits its key.
 
-def address_lines(device: Device, interface: str) -> bytes:
-    """MTU and own addresses. Single addresses, never a connected range: a range would
-    also catch what the provider uses of it (NETWORK.md §4.20)."""
-    return (
-        f"link set dev {interface} mtu {MTU}\n"
-        f"address replace {device.ipv4}/32 dev {interface}\n"
-        f"address replace {device.ipv6}/128 dev {interface} nodad\n"
-    ).encode()
+        `behind_nat` is about the others: without an endpoint of their own they keep
+        the path to a reachable peer open.
+        """
+        if device.public_key is None:
+            return b""
+        values = {
+            "name": device.name.encode(),
+            "key": device.public_key.encode(),
+            "allowed": ", ".join(allowed).encode(),
+        }
+        if device.endpoints:
+            values["endpoint"] = str(device.endpoints[0]).encode()
+        reachable = bool(device.endpoints)
+        return self._peer[reachable, reachable and behind_nat].fill(values)
 
+    def address_lines(self, ipv4: str, ipv6: str) -> bytes:
+        """MTU and own addresses: single ones, never a connected range, which would
+        also catch what a provider uses of 100.64.0.0/10 (NETWORK.md §4.20)."""
+        return (
+            f"link set dev {self._interface} mtu {MTU}\n"
+            f"address replace {ipv4}/32 dev {self._interface}\n"
+            f"address replace {ipv6}/128 dev {self._interface} nodad\n"
+        ).encode()
 
-def route_lines(device: Device, routes: tuple[Network, ...], interface: str) -> bytes:
-    """The routes towards one peer; none while it awaits its key."""
-    if device.public_key is None:
-        return b""
-    prefixes = [f"{device.ipv4}/32", f"{device.ipv6}/128", *map(str, routes)]
-    return "".join(
-        f"route replace {prefix} dev {interface}\n" for prefix in prefixes
-    ).encode()
+    def route_lines(self, device: Device, allowed: tuple[str, ...]) -> bytes:
+        """The routes towards one peer; none while it awaits its key."""
+        if device.public_key is None:
+            return b""
+        dev = self._interface
+        return "".join(
+            [f"route replace {prefix} dev {dev}\n" for prefix in allowed]
+        ).encode()
 
-
-def sysctl_lines(routes: tuple[Network, ...], interface: str) -> bytes:
-    """Loose reverse path filter on our interface; forwarding only on routers."""
-    lines = [f"net.ipv4.conf.{interface}.rp_filter=2\n"]
-    if any(route.version == 4 for route in routes):
-        lines.append("net.ipv4.ip_forward=1\n")
-    if any(route.version == 6 for route in routes):
-        lines.append("net.ipv6.conf.all.forwarding=1\n")
-    return "".join(lines).encode()
+    def sysctl_lines(self, routes: tuple[Network, ...]) -> bytes:
+        """Loose reverse path filter on our interface; forwarding only on routers."""
+        lines = [f"net.ipv4.conf.{self._interface}.rp_filter=2\n"]
+        if any(route.version == 4 for route in routes):
+            lines.append("net.ipv4.ip_forward=1\n")
+        if any(route.version == 6 for route in routes):
+            lines.append("net.ipv6.conf.all.forwarding=1\n")
+        return "".join(lines).encode()

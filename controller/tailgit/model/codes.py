@@ -66,6 +66,7 @@ CODES: dict[str, Code] = {
         bad_value="a value that does not fit its field",
         duplicate_key="a key that is defined twice",
         missing_key="a required key is missing",
+        more_findings="a file with too many findings to list",
         missing_section="a required section is missing",
         not_yet="a field that this version does not enforce, and must not ignore",
         unknown_key="a key that tailgit does not know",

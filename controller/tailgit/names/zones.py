@@ -6,20 +6,18 @@ serial needs no parser and the original keeps its hash (DESIGN §7).
 
 from __future__ import annotations
 
-from tailgit.model.tailnet import Device
-
 SERIAL = 1
 
 
-def host_lines(device: Device, domain: str) -> str:
+def host_lines(name: str, ipv4: str, ipv6: str, domain: str) -> str:
     """Two hosts(5) lines: each address, the full name, the short one."""
-    names = f"{device.name}.{domain} {device.name}"
-    return f"{device.ipv4} {names}\n{device.ipv6} {names}\n"
+    names = f"{name}.{domain} {name}"
+    return f"{ipv4} {names}\n{ipv6} {names}\n"
 
 
-def zone_lines(device: Device) -> str:
-    """The device's A and AAAA records, relative to the tailnet's domain."""
-    return f"{device.name} IN A {device.ipv4}\n{device.name} IN AAAA {device.ipv6}\n"
+def zone_lines(name: str, ipv4: str, ipv6: str) -> str:
+    """A device's A and AAAA records, relative to the tailnet's domain."""
+    return f"{name} IN A {ipv4}\n{name} IN AAAA {ipv6}\n"
 
 
 def zone_head(domain: str) -> str:
