@@ -1,0 +1,43 @@
+# Every target sets up what it needs (scripts/setup); CI runs these and nothing else.
+.DEFAULT_GOAL := help
+.PHONY: help setup lint check test demo lab golden docs wheel bench
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -p no:cacheprovider
+SHELL_FILES := .ci/run scripts/as-root scripts/lab scripts/setup $(wildcard node/*)
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup:  ## install what the other targets need: system tools by apt-get, .venv
+	@scripts/setup
+
+lint: setup  ## ruff, mypy and shellcheck
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	shellcheck $(SHELL_FILES)
+
+check: lint  ## style, types, shellcheck and the tests that need no root
+	$(PYTEST) -q -m 'not live'
+
+test: lint  ## everything, also the tests in network namespaces (root or sudo)
+	scripts/as-root test $(PYTEST) $(ARGS)
+
+demo: setup  ## from an empty repo to packets (root or sudo); JSON=FILE for data
+	scripts/as-root demo $(PYTHON) scripts/demo.py $(if $(JSON),--json $(JSON))
+
+lab: setup  ## the example tailnet on this machine: up, its tests as packets, down
+	scripts/as-root lab scripts/lab $(or $(REPO),examples/acme)
+
+golden: setup  ## write the expected outputs of the golden tests anew
+	$(PYTEST) -q -m 'not live' --golden
+
+docs: setup  ## write docs/commands.md anew from the commands' own help
+	$(PYTHON) scripts/commands.py
+
+wheel: setup  ## sdist, wheel from it into dist/, tried in a fresh venv
+	$(PYTHON) scripts/wheel.py
+
+bench: setup  ## all of benchmarks/; fails if one misses its bound
+	@status=0; for file in benchmarks/*.py; do echo "== $$file"; \
+	$(PYTHON) $$file || status=1; done; exit $$status

@@ -1,0 +1,152 @@
+"""Devices against each other: one owner, one address, one key, one endpoint."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator
+from hashlib import sha256
+from ipaddress import IPv4Address
+from typing import TypeVar
+
+from tailgit.model.addresses import RESERVED, Address
+from tailgit.model.codes import finding
+from tailgit.model.findings import Finding, Place
+from tailgit.model.tailnet import Device, Tailnet
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def check_devices(tailnet: Tailnet) -> Iterator[Finding]:
+    """Findings about single devices and about pairs that can't both be."""
+    for device in tailnet.devices.values():
+        yield from _owner_or_tags(device)
+    yield from _clashes(tailnet, "ipv4", lambda device: (device.ipv4,))
+    yield from _clashes(tailnet, "ipv6", lambda device: (device.ipv6,))
+    yield from _same_keys(tailnet)
+    yield from _same_endpoints(tailnet)
+    yield from _old_names(tailnet)
+    for name, host in tailnet.hosts.items():
+        if name in tailnet.devices:
+            yield finding(
+                "host-is-device",
+                host.place,
+                f"the alias `{name}` is also the name of a device",
+                "a device's name is a selector already: rename the alias",
+                [tailnet.devices[name].place],
+            )
+
+
+def _owner_or_tags(device: Device) -> Iterator[Finding]:
+    if device.owner is not None and device.tags:
+        yield finding(
+            "owner-and-tags",
+            _at(device, "tags"),
+            f"`{device.name}` has an owner and tags",
+            "a person's machine has an owner, everything else has tags",
+            [_at(device, "owner")],
+        )
+    if device.owner is None and not device.tags:
+        yield finding(
+            "owner-or-tags",
+            device.place,
+            f"`{device.name}` has neither owner nor tags",
+            "write `owner: ana@acme.com` or `tags: [tag:server]`",
+        )
+
+
+def _clashes(
+    tailnet: Tailnet, key: str, of: Callable[[Device], tuple[Address, ...]]
+) -> Iterator[Finding]:
+    for address, devices in _shared(tailnet, of):
+        first, *others = devices
+        for device in others:
+            help_ = f"pin the newer one, `{key}: …`"
+            if isinstance(address, IPv4Address):
+                free = _free_address(tailnet, device)
+                help_ = f"pin the newer of the two, for example `ipv4: {free}`"
+            yield finding(
+                "address-clash",
+                _at(device, key) if _is_pinned(device, key) else device.place,
+                f"`{device.name}` and `{first.name}` both have {address}",
+                help_,
+                [first.place],
+            )
+
+
+def _free_address(tailnet: Tailnet, device: Device) -> IPv4Address:
+    """An address that nobody has: further along the hashes that gave the first."""
+    taken = {each.ipv4 for each in tailnet.devices.values()}
+    base, size = int(tailnet.ipv4.network_address), tailnet.ipv4.num_addresses
+    digest = sha256(f"tailgit 4\0{tailnet.name}\0{device.name}".encode()).digest()
+    for _ in range(1000):
+        digest = sha256(digest).digest()
+        offset = int.from_bytes(digest[:8], "big") % (size - 2) + 1
+        address = IPv4Address(base + offset)
+        if address not in taken and not any(address in each for each in RESERVED):
+            return address
+    return device.ipv4  # the range is as good as full
+
+
+def _is_pinned(device: Device, key: str) -> bool:
+    return device.origin is not None and device.origin.at(key) != device.origin.at()
+
+
+def _same_keys(tailnet: Tailnet) -> Iterator[Finding]:
+    shared = _shared(
+        tailnet, lambda device: (device.public_key,) if device.public_key else ()
+    )
+    for _, (first, *others) in shared:
+        for device in others:
+            yield finding(
+                "duplicate-public-key",
+                _at(device, "publicKey"),
+                f"`{device.name}` has the public key of `{first.name}`",
+                "every device has its own: enroll it again",
+                [_at(first, "publicKey")],
+            )
+
+
+def _same_endpoints(tailnet: Tailnet) -> Iterator[Finding]:
+    for endpoint, (first, *others) in _shared(tailnet, lambda d: tuple(d.endpoints)):
+        for device in others:
+            if device.name == first.name:
+                continue
+            yield finding(
+                "duplicate-endpoint",
+                _at(device, "endpoints"),
+                f"`{device.name}` and `{first.name}` are both reached at {endpoint}",
+                "two devices behind one address need two ports",
+                [_at(first, "endpoints")],
+            )
+
+
+def _old_names(tailnet: Tailnet) -> Iterator[Finding]:
+    claimed: dict[str, Device] = dict(tailnet.devices)
+    for device in tailnet.devices.values():
+        for index, old in enumerate(device.formerly):
+            other = claimed.setdefault(old, device)
+            if other is not device or old == device.name:
+                yield finding(
+                    "formerly-clash",
+                    _at(device, "formerly", index),
+                    f"`{old}` is the name of `{other.name}`, now or once",
+                    "an old name belongs to one device, for its addresses",
+                    [other.place],
+                )
+
+
+def _shared(
+    tailnet: Tailnet, of: Callable[[Device], tuple[Key, ...]]
+) -> Iterator[tuple[Key, list[Device]]]:
+    """What two or more devices have in common, with those devices by name."""
+    found: defaultdict[Key, list[Device]] = defaultdict(list)
+    for name in sorted(tailnet.devices):
+        for key in of(tailnet.devices[name]):
+            found[key].append(tailnet.devices[name])
+    for key, devices in found.items():
+        if len(devices) > 1:
+            yield key, devices
+
+
+def _at(device: Device, *path: str | int) -> Place:
+    return device.origin.at(*path) if device.origin is not None else device.place

@@ -1,0 +1,138 @@
+"""Every name that is used is defined: users, groups, tags.
+
+Users are known by `users:` where a tailnet has that section; without it, any e-mail
+address is one. Devices and host aliases are resolved while loading already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tailgit.model.codes import finding
+from tailgit.model.findings import Finding, Origin, Place
+from tailgit.model.near import Near
+from tailgit.model.selectors import (
+    Kind,
+    Selector,
+    SelectorError,
+    parse_selector,
+)
+from tailgit.model.tailnet import Device, Group, Tailnet
+from tailgit.model.text import shown
+
+
+def check_references(tailnet: Tailnet) -> Iterator[Finding]:
+    """A finding for each mention of something that is not there."""
+    names = _Names(tailnet)
+    for device in tailnet.devices.values():
+        yield from names.of_device(device)
+    for group in tailnet.groups.values():
+        yield from names.of_group(group)
+    for tag in tailnet.tag_owners.values():
+        yield from names.of_list(tag.owners, tag.origin, tag.place)
+    approvers = tailnet.auto_approvers
+    origins = approvers.origins or (None,) * len(approvers.routes)
+    for (_, who), origin in zip(approvers.routes, origins, strict=True):
+        yield from names.of_list(who, origin, tailnet.place)
+    for rule in tailnet.rules:
+        for selector in (*rule.src, *rule.dst):
+            yield from names.of_selector(selector, selector.place or rule.place)
+    for test in tailnet.tests:
+        yield from names.of_selector(test.src, test.src.place or test.place)
+        for target in (*test.accept, *test.deny):
+            yield from names.of_selector(target.selector, target.place)
+
+
+class _Names:
+    """What a tailnet defines, with guesses for what it does not."""
+
+    def __init__(self, tailnet: Tailnet) -> None:
+        self.tailnet = tailnet
+        self.near_users = Near(tailnet.users)
+        self.near_groups = Near(tailnet.groups)
+        self.near_tags = Near(tailnet.tag_owners)
+
+    def of_device(self, device: Device) -> Iterator[Finding]:
+        if device.owner is not None:
+            at = _at(device.origin, device.place, "owner")
+            if "@" in device.owner:
+                yield from self.user(device.owner, at)
+            else:
+                message = f"the owner `{shown(device.owner)}` is not a user"
+                help_ = "a user is an e-mail address; machines of nobody have `tags`"
+                yield finding("unknown-user", at, message, help_)
+        for tag in device.tags:
+            yield from self.tag(tag, _at(device.origin, device.place, "tags"))
+
+    def of_group(self, group: Group) -> Iterator[Finding]:
+        for index, member in enumerate(group.members):
+            at = _at(group.origin, group.place, index)
+            if member.startswith("group:"):
+                yield finding(
+                    "nested-group",
+                    at,
+                    f'groups["{shown(group.name)}"]: "{shown(member)}": group members '
+                    "cannot be recursive",
+                    "list the users themselves",
+                )
+            elif "@" not in member:
+                message = f"`{shown(member)}` is not a user"
+                help_ = "members of a group are e-mail addresses"
+                yield finding("bad-member", at, message, help_)
+            else:
+                yield from self.user(member, at)
+
+    def of_list(
+        self, texts: tuple[str, ...], origin: Origin | None, place: Place
+    ) -> Iterator[Finding]:
+        """Owners of a tag or approvers of a route: selectors that name people."""
+        for index, text in enumerate(texts):
+            at = _at(origin, place, index)
+            try:
+                selector = parse_selector(text, devices=(), hosts=())
+            except SelectorError as error:
+                help_ = "write a user, a group or a tag"
+                yield finding(error.code, at, shown(str(error)), help_)
+                continue
+            if selector.kind not in (Kind.USER, Kind.GROUP, Kind.TAG, Kind.MEMBER):
+                message = f"`{shown(text)}` can't own or approve anything"
+                yield finding("bad-value", at, message, "write a user, group or tag")
+                continue
+            yield from self.of_selector(selector, at)
+
+    def of_selector(self, selector: Selector, at: Place) -> Iterator[Finding]:
+        match selector.kind:
+            case Kind.USER:
+                yield from self.user(selector.value, at)
+            case Kind.TAG:
+                yield from self.tag(selector.value, at)
+            case Kind.GROUP if selector.value not in self.tailnet.groups:
+                message = f"no group `{shown(selector.value)}`"
+                help_ = self.near_groups.meant(selector.value)
+                see = self.see(help_)
+                yield finding("unknown-group", at, message, help_, see)
+            case _:
+                pass
+
+    def user(self, login: str, at: Place) -> Iterator[Finding]:
+        if self.tailnet.users and login not in self.tailnet.users:
+            message = f"no user `{shown(login)}`"
+            help_ = self.near_users.meant(login) or "add them to `users`"
+            yield finding("unknown-user", at, message, help_, self.see(help_))
+
+    def tag(self, tag: str, at: Place) -> Iterator[Finding]:
+        if tag not in self.tailnet.tag_owners:
+            message = f'tag not found: "{shown(tag)}"'
+            help_ = self.near_tags.meant(tag) or "declare it in `tagOwners`"
+            yield finding("unknown-tag", at, message, help_, self.see(help_))
+
+    def see(self, help_: str) -> list[Place]:
+        """Where the thing stands that a guess names."""
+        _, _, rest = help_.partition("did you mean `")
+        name = rest.removesuffix("`?")
+        known = (self.tailnet.users, self.tailnet.groups, self.tailnet.tag_owners)
+        return [table[name].place for table in known if name in table]
+
+
+def _at(origin: Origin | None, place: Place, *path: str | int) -> Place:
+    return origin.at(*path) if origin is not None else place

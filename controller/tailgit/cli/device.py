@@ -1,0 +1,314 @@
+"""tailgit device: the machines of a tailnet, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailgit.cli.tailnet import Repo, valid, valid_tailnet
+from tailgit.errors import Refused, SourceError, UsageError
+from tailgit.model.tailnet import Ssh
+
+if TYPE_CHECKING:
+    from tailgit.deploy.enroll import Keys
+    from tailgit.deploy.ssh import Login
+    from tailgit.load import Loaded
+    from tailgit.model.tailnet import Device, Tailnet
+
+app = typer.Typer(help="Enroll the machines of a tailnet.", rich_markup_mode=None)
+
+_LOGIN = re.compile(
+    r"(?P<user>[A-Za-z0-9_.-]+)@(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s\[\]:@]+))"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+_PRINCIPAL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+
+
+@app.callback()
+def device() -> None:
+    """Enroll the machines of a tailnet."""
+
+
+@app.command()
+def enroll(
+    name: Annotated[
+        str, typer.Argument(help="The device, as the repository names it.")
+    ],
+    repo: Repo = Path(),
+    login: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USER@HOST[:PORT]",
+            help="The administrator's login: root, or a user with passwordless sudo. "
+            "Else root at the device's ssh.host.",
+        ),
+    ] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(help="The SSH key for that login; else as ssh would choose."),
+    ] = None,
+    host_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHA256:…",
+            help="The fingerprint that the machine's host key must have; else it is "
+            "shown and asked about.",
+        ),
+    ] = None,
+    controller_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.pub",
+            help="The key that plan and apply will log in with; else the one beside "
+            "--identity, else ~/.ssh/id_ed25519.pub.",
+        ),
+    ] = None,
+    signer_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.pub",
+            help="The key that will sign; else git's user.signingkey where gpg.format "
+            "is ssh, else ~/.ssh/id_ed25519.",
+        ),
+    ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", help="Don't ask before installing. Never accepts a host key."
+        ),
+    ] = False,
+) -> None:
+    """Make a machine a node of the tailnet, and write its keys into the repository.
+
+    Installs tailgit-node over SSH as an administrator, has the machine make its own
+    WireGuard key (which never leaves it), logs in once more as the controller will,
+    and writes publicKey and ssh.hostKey into the device's YAML, comments kept. It can
+    be run again: only what differs is changed.
+
+    Example: tailgit device enroll db-1 --login root@203.0.113.10
+    """
+    if host_key is not None and not _FINGERPRINT.fullmatch(host_key):
+        raise UsageError(f"`{host_key}` is not a fingerprint like SHA256:…")
+    loaded = valid(repo)
+    tailnet, found = _device(loaded, name)
+    public = _controller_key(controller_key, identity)
+    keys = _keys(public, signer_key, repo)
+    admin = _admin(found, login, host_key)
+    _agree(admin, yes, known=bool(host_key or (found.ssh and found.ssh.host_key)))
+    key = _install(tailnet, found, admin, identity, keys)
+    # Where plan and apply will look for it, which may be another way than admin's.
+    ssh = found.ssh or Ssh(admin.host, admin.port)
+    node = replace(admin, host=ssh.host, port=ssh.port, user=ssh.user)
+    proof = _prove(tailnet.name, node, public, key)
+    written = _write(repo, loaded.root, found, node, key)
+    _report(node, key, proof, written)
+
+
+def _device(loaded: Loaded, name: str) -> tuple[Tailnet, Device]:
+    """The tailnet and the device in it; a `UsageError` that may know a better name."""
+    from difflib import get_close_matches
+
+    tailnet = loaded.tailnet
+    if tailnet is None:
+        raise SourceError("there is no tailnet here", "--repo names its folder")
+    found = tailnet.devices.get(name)
+    if found is None:
+        close = get_close_matches(name, tailnet.devices, n=1)
+        raise UsageError(
+            f"{tailnet.name} has no device `{name}`",
+            f"did you mean `{close[0]}`?"
+            if close
+            else "declare it first: an owner or tags, and its endpoints",
+        )
+    if found.disabled:
+        raise Refused(f"{name} is disabled", "take `disabled: true` out first")
+    return tailnet, found
+
+
+def _controller_key(chosen: Path | None, identity: Path | None) -> Path:
+    """The .pub file of the key that will log in as `tailgit`."""
+    home = Path.home() / ".ssh" / "id_ed25519.pub"
+    beside = [_public_beside(identity)] if identity else []
+    for file in [chosen] if chosen else [*beside, home]:
+        if file.is_file():
+            return file
+    raise SourceError(
+        f"no public key {chosen or home}", "name one with --controller-key FILE.pub"
+    )
+
+
+def _public_beside(file: Path) -> Path:
+    return file if file.suffix == ".pub" else file.with_name(f"{file.name}.pub")
+
+
+def _keys(controller: Path, signer: Path | None, repo: Path) -> Keys:
+    """The public keys that the node shall know."""
+    from tailgit.deploy.enroll import Keys
+    from tailgit.deploy.sign import public_half, signing_key
+    from tailgit.load.git import Repo as Repository
+
+    try:
+        mail = Repository(repo).identity().rpartition("<")[2].removesuffix(">")
+    except SourceError:
+        mail = ""
+    return Keys(
+        controller=public_half(str(_public_beside(controller))),
+        signer=public_half(signing_key(signer, repo, Path.home())),
+        principal=mail if _PRINCIPAL.fullmatch(mail) else "controller",
+    )
+
+
+def _admin(device: Device, login: str | None, wanted: str | None) -> Login:
+    """Where and as whom to install, with the host key that will be insisted on.
+
+    The repository's if there is one, else the one of fingerprint `wanted`, else the
+    one that the machine shows, for a person to judge.
+    """
+    from tailgit.deploy.enroll import find_host_key
+    from tailgit.deploy.hostkey import fingerprint
+    from tailgit.deploy.ssh import Login
+    from tailgit.errors import HostKeyMismatch
+
+    ssh = device.ssh
+    if login is not None:
+        match = _LOGIN.fullmatch(login)
+        if match is None or int(match["port"] or 22) not in range(1, 65536):
+            raise UsageError(f"--login `{login}` is not USER@HOST or USER@HOST:PORT")
+        host, user = match["v6"] or match["host"], match["user"]
+        port = int(match["port"] or 22)
+    elif ssh is not None:
+        host, port, user = ssh.host, ssh.port, "root"
+    else:
+        raise UsageError(
+            f"where is {device.name}? It has neither endpoints nor ssh.host",
+            "give --login USER@HOST",
+        )
+    key = ssh.host_key if ssh else None
+    if key is None:
+        key = asyncio.run(find_host_key(device.name, host, port, wanted))
+    elif wanted and fingerprint(key).split()[1] != wanted:
+        raise HostKeyMismatch(
+            device.name,
+            f"the repository's ssh.hostKey is {fingerprint(key)}, not {wanted}",
+            "take ssh.hostKey out of the file if the machine was made anew",
+        )
+    return Login(device.name, host, port, user, key)
+
+
+def _agree(admin: Login, yes: bool, *, known: bool) -> None:
+    """Show whom we are about to trust, and ask; somewhere else than on a terminal
+    only a host key that is known beforehand will do."""
+    from tailgit.deploy.hostkey import fingerprint
+
+    terminal = sys.stdin.isatty()
+    print(f"{admin.node}: {admin.where}", file=sys.stderr)
+    print(f"  host key  {fingerprint(admin.host_key)}", file=sys.stderr)
+    if not known and not terminal:
+        raise UsageError(
+            "nobody is here to compare the host key",
+            "give --host-key SHA256:… as `ssh-keygen -lf` shows it on the machine",
+        )
+    if not known:
+        question = f"Is that its key, and shall {admin.user} install tailgit there?"
+        typer.confirm(question, abort=True, err=True)
+    elif terminal and not yes:
+        typer.confirm(f"Install tailgit there as {admin.user}?", abort=True, err=True)
+
+
+def _install(
+    tailnet: Tailnet, device: Device, admin: Login, identity: Path | None, keys: Keys
+) -> str:
+    """Install the script; returns the WireGuard key that the device has now."""
+    from tailgit.deploy import enroll as enrolment
+    from tailgit.deploy.identity import identity as identity_of
+    from tailgit.deploy.ssh import AsyncSsh
+    from tailgit.resources import directory
+
+    script = (directory("node") / "tailgit-node").read_bytes()
+    executor = AsyncSsh(identity_of(identity))
+    print("  installing tailgit-node", file=sys.stderr, flush=True)
+    owned = asyncio.run(enrolment.install(executor, admin, tailnet.name, script, keys))
+    key = enrolment.own_key(device, owned)
+    for other in tailnet.devices.values():
+        if other.public_key == key and other.name != device.name:
+            raise Refused(
+                f"{other.name} has this machine's key already: is it the same machine?"
+            )
+    return key
+
+
+def _prove(tailnet: str, node: Login, public: Path, key: str) -> bool:
+    """Log in as the controller will; False where its private key is not here."""
+    from tailgit.deploy.enroll import prove
+    from tailgit.deploy.identity import at_hand
+    from tailgit.deploy.identity import identity as identity_of
+    from tailgit.deploy.ssh import AsyncSsh
+
+    private = public.with_suffix("")
+    controller = identity_of(private if private.is_file() else public)
+    if not asyncio.run(at_hand(controller)):
+        return False
+    asyncio.run(prove(AsyncSsh(controller), tailnet, node, key))
+    return True
+
+
+def _write(
+    repo: Path, root: str, device: Device, node: Login, key: str
+) -> Path | None:
+    """Write what the repository does not say yet; the file, None if it says it all.
+
+    `root` is the tailnet's folder below the top of the repository.
+    """
+    from tailgit.edit.device import set_device
+    from tailgit.load.git import Repo as Repository
+
+    fields = _missing(device, node, key)
+    if not fields:
+        return None
+    file = set_device(Repository(repo).toplevel / root, device.name, fields)
+    again = valid_tailnet(repo).devices[device.name]
+    if _missing(again, node, key):
+        raise SourceError(
+            f"{file} was written, but {device.name} is not read back as it should be",
+            "look at `git diff`; another file may define parts of it",
+        )
+    return file
+
+
+def _missing(device: Device, node: Login, key: str) -> Mapping[tuple[str, ...], str]:
+    """The fields of the device that have to be written."""
+    fields: dict[tuple[str, ...], str] = {}
+    if device.public_key != key:
+        fields["publicKey",] = key
+    if device.ssh is None:
+        fields["ssh", "host"] = node.host
+        if node.port != Ssh(node.host).port:
+            fields["ssh", "port"] = str(node.port)
+    if device.ssh is None or device.ssh.host_key != node.host_key:
+        fields["ssh", "hostKey"] = node.host_key
+    return fields
+
+
+def _report(node: Login, key: str, proof: bool, written: Path | None) -> None:
+    from tailgit.deploy.hostkey import fingerprint
+
+    print(f"{node.node} is enrolled")
+    print(f"  publicKey    {key}")
+    print(f"  ssh.hostKey  {fingerprint(node.host_key)}")
+    if proof:
+        print(f"  login        {node.user}@{node.host} port {node.port} answers")
+    else:
+        print("  login        not tried: the controller's private key is not here")
+    if written is None:
+        print("The repository says so already; nothing was written.")
+    else:
+        print(f"Written to {written}.")
+        print("Next:  commit it, then tailgit plan")

@@ -1,0 +1,1 @@
+"""Edits of the repository's YAML that keep every byte they do not mean."""

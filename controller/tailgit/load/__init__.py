@@ -1,0 +1,72 @@
+"""From a git revision or a folder to a `Tailnet`, with every finding on the way."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tailgit.load.documents import read_sections
+from tailgit.load.git import Repo
+from tailgit.load.source import ROOT_FILE, Source, open_source, root_of, roots_of
+from tailgit.load.tailnet import build_tailnet
+from tailgit.model.findings import Finding, in_order
+from tailgit.model.tailnet import Tailnet
+
+__all__ = ["Loaded", "Repo", "load", "load_from", "roots"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading gave: a tailnet, unless a finding is an error.
+
+    `root` is the tailnet's folder relative to the top of the repository (`""` = the
+    top), `commit` the id of the revision it was read from, None for a folder.
+    """
+
+    tailnet: Tailnet | None
+    findings: tuple[Finding, ...]
+    root: str
+    commit: str | None
+
+
+def load(path: Path, revision: str | None = None) -> Loaded:
+    """The tailnet that `path` means, in a git revision or as the files are now.
+
+    `path` is the folder of a tailnet.yaml, one inside of it, or one above it if that
+    is unambiguous. `SourceError` if there is nothing to read, `UsageError` if `path`
+    means several tailnets; whatever is wrong *in* the files is a finding.
+    """
+    source, folder = open_source(path, revision)
+    return load_from(source, root_of(source, folder, path))
+
+
+def load_from(source: Source, root: str) -> Loaded:
+    """The tailnet of one root of a source."""
+    root_file = f"{root}/{ROOT_FILE}" if root else ROOT_FILE
+    findings: list[Finding] = []
+    with _no_garbage_collection():
+        sections = read_sections(source, root, findings)
+        tailnet = build_tailnet(sections, root_file, findings)
+    failed = any(finding.is_error for finding in findings)
+    return Loaded(None if failed else tailnet, in_order(findings), root, source.commit)
+
+
+def roots(path: Path, revision: str | None = None) -> tuple[str, ...]:
+    """Every tailnet's folder that `path` means, relative to the repository's top."""
+    source, folder = open_source(path, revision)
+    return roots_of(source, folder)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A load makes hundreds of thousands of objects and no cycles: 2.6 times faster."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

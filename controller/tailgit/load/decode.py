@@ -1,0 +1,77 @@
+"""From bytes to text that every reader sees alike.
+
+What a reviewer sees must be what the parser reads. YAML 1.1 ends a line at NEL, LS,
+PS and a lone CR as well, where an editor and a forge show one line: a comment could
+hide a rule. Those are refused, and so are control characters and other encodings.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tailgit.model.codes import finding
+from tailgit.model.findings import Finding, Place
+from tailgit.model.text import shown
+
+MAX_FILE_BYTES = 32 << 20
+
+_REFUSED = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\r(?!\n)"
+)
+_PLAIN_ASCII = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def decode(data: bytes, file: str, findings: list[Finding]) -> str | None:
+    """The text of a file without a byte order mark, or None and a finding."""
+    if len(data) > MAX_FILE_BYTES:
+        findings.append(
+            finding(
+                "too-large",
+                Place(file),
+                f"{len(data) >> 20} MiB; a file may have {MAX_FILE_BYTES >> 20}",
+                "split it: the files of a tailnet are read as one",
+            )
+        )
+        return None
+    if data[:2] in _UTF16 or b"\x00" in data[:4]:
+        findings.append(
+            finding(
+                "bad-encoding",
+                Place(file),
+                "the file is not UTF-8 but looks like UTF-16 or UTF-32",
+                "save it as UTF-8",
+            )
+        )
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        findings.append(
+            finding(
+                "bad-encoding",
+                _place_of(data[: error.start].decode("utf-8-sig", "replace"), file),
+                f"byte 0x{data[error.start]:02x} is not UTF-8",
+                "save the file as UTF-8",
+            )
+        )
+        return None
+    if text.isascii() and not data.translate(None, _PLAIN_ASCII):
+        return text
+    refused = _REFUSED.search(text)
+    if refused:
+        findings.append(
+            finding(
+                "bad-character",
+                _place_of(text[: refused.start()], file),
+                f"the character `{shown(refused.group())}` may not stand in a file",
+                "take it out; lines end with LF or CR LF",
+            )
+        )
+        return None
+    return text
+
+
+def _place_of(before: str, file: str) -> Place:
+    """The place that comes right after the text `before`."""
+    return Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))

@@ -1,0 +1,257 @@
+"""Devices: names and a few fields in, addresses, ports and defaults filled in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
+from typing import Any
+
+from tailgit.load.documents import Sections
+from tailgit.load.located import Items, Map
+from tailgit.load.networks import parse_network
+from tailgit.model.addresses import (
+    RESERVED,
+    Network,
+    ipv4_of,
+    ipv6_of,
+    listen_port_of,
+)
+from tailgit.model.codes import finding
+from tailgit.model.findings import Finding, Place
+from tailgit.model.tailnet import Delivery, Device, Endpoint, Route, Ssh
+from tailgit.model.text import shown
+
+
+def build_devices(
+    sections: Sections,
+    tailnet: str,
+    ipv4: IPv4Network,
+    ipv6: IPv6Network,
+    findings: list[Finding],
+) -> dict[str, Device]:
+    """Every device by name, in order; what can't be parsed becomes a finding."""
+    builder = _Builder(tailnet, ipv4, ipv6, findings)
+    devices = {}
+    for name, section in sorted(sections.keyed["devices"].items()):
+        own = section[name]
+        if not isinstance(own, Map):
+            continue  # the schema has said so
+        defaults = sections.documents[section.file].sections.get("deviceDefaults")
+        about = own.over(defaults) if isinstance(defaults, Map) else own
+        devices[name] = builder.device(name, about, own, section.key(name))
+    return devices
+
+
+class _Builder:
+    """What all devices of a tailnet share while they are built."""
+
+    def __init__(
+        self,
+        tailnet: str,
+        ipv4: IPv4Network,
+        ipv6: IPv6Network,
+        findings: list[Finding],
+    ) -> None:
+        self.tailnet = tailnet
+        self.ipv4 = ipv4
+        self.ipv6 = ipv6
+        self.findings = findings
+
+    def add(self, code: str, at: Place, message: str, help_: str = "") -> None:
+        self.findings.append(finding(code, at, message, help_))
+
+    def device(self, name: str, about: Map, own: Map, at: Place) -> Device:
+        formerly = tuple(_texts(about.get("formerly")))
+        oldest = formerly[0] if formerly else name
+        endpoints = self.endpoints(about)
+        ssh = self.ssh(about, own, endpoints)
+        tags = tuple(sorted(set(_texts(about.get("tags")))))
+        owner, key = about.get("owner"), about.get("publicKey")
+        return Device(
+            name=name,
+            ipv4=self.pinned_ipv4(about) or ipv4_of(self.tailnet, oldest, self.ipv4),
+            ipv6=self.pinned_ipv6(about) or ipv6_of(self.tailnet, oldest, self.ipv6),
+            listen_port=endpoints[0].port
+            if endpoints
+            else listen_port_of(self.tailnet, oldest),
+            place=at,
+            owner=owner.strip() if isinstance(owner, str) else None,
+            tags=tags,
+            public_key=str(key) if isinstance(key, str) else None,
+            endpoints=endpoints,
+            routes=self.routes(about),
+            delivery=self.delivery(about, ssh),
+            ssh=ssh,
+            disabled=about.get("disabled") is True,
+            formerly=formerly,
+            origin=about,
+        )
+
+    def pinned_ipv4(self, about: Map) -> IPv4Address | None:
+        text = about.get("ipv4")
+        if not isinstance(text, str):
+            return None
+        try:
+            address = IPv4Address(text)
+        except ValueError:
+            self.bad_address(about, "ipv4", "it is no IPv4 address")
+            return None
+        if address not in self.ipv4:
+            self.bad_address(about, "ipv4", f"it is outside of {self.ipv4}")
+        elif address in (self.ipv4[0], self.ipv4[-1]):
+            self.bad_address(about, "ipv4", f"first and last of {self.ipv4} are kept")
+        elif any(address in each for each in RESERVED):
+            self.bad_address(about, "ipv4", "it is reserved for other software")
+        else:
+            return address
+        return None
+
+    def pinned_ipv6(self, about: Map) -> IPv6Address | None:
+        text = about.get("ipv6")
+        if not isinstance(text, str):
+            return None
+        try:
+            address = IPv6Address(text)
+        except ValueError:
+            self.bad_address(about, "ipv6", "it is no IPv6 address")
+            return None
+        if address not in self.ipv6 or address == self.ipv6[0]:
+            why = f"it is outside of {self.ipv6}, or its first address"
+            self.bad_address(about, "ipv6", why)
+            return None
+        return address
+
+    def bad_address(self, about: Map, key: str, why: str) -> None:
+        message = f"`{shown(about[key])}` can't be the device's address: {why}"
+        help_ = f"leave `{key}` out: the address then follows from the name"
+        self.add("bad-address", about.at(key), message, help_)
+
+    def endpoints(self, about: Map) -> tuple[Endpoint, ...]:
+        found = []
+        for index, text in _located(about.get("endpoints")):
+            endpoint = _endpoint(text)
+            if endpoint is not None:
+                found.append(endpoint)
+                continue
+            at = about.at("endpoints", index)
+            message = f"`{shown(text)}` is not an endpoint"
+            help_ = 'ADDRESS:PORT, for example "203.0.113.10:51820"'
+            self.add("bad-value", at, message, help_)
+        return tuple(found)
+
+    def routes(self, about: Map) -> tuple[Route, ...]:
+        found: dict[Network, Route] = {}
+        for index, item in enumerate(about.get("routes") or ()):
+            text = item.get("prefix") if isinstance(item, Map) else item
+            if not isinstance(text, str):
+                continue
+            at = about.at("routes", index)
+            prefix = self.route(text, at)
+            if prefix is not None:
+                found.setdefault(prefix, Route(prefix, at))
+        return tuple(
+            found[each]
+            for each in sorted(
+                found, key=lambda n: (n.version, int(n.network_address), n.prefixlen)
+            )
+        )
+
+    def route(self, text: str, at: Place) -> Network | None:
+        prefix = parse_network(text, at, self.findings)
+        if prefix is None:
+            return None
+        if prefix.prefixlen == 0:
+            message = f"`{prefix}` makes the device an exit node, which this version "
+            self.add("not-yet", at, message + "does not have", "take it out")
+            return None
+        if prefix.is_multicast or prefix.is_loopback or prefix.is_link_local:
+            message = f"`{prefix}` can't be routed"
+            self.add("bad-value", at, message, "take it out")
+            return None
+        return prefix
+
+    def ssh(self, about: Map, own: Map, endpoints: tuple[Endpoint, ...]) -> Ssh | None:
+        section = about.get("ssh")
+        if not isinstance(section, Map):
+            return Ssh(str(endpoints[0].address)) if endpoints else None
+        host = section.get("host")
+        if not host and endpoints:
+            host = str(endpoints[0].address)
+        if not host:
+            # Defaults for a whole file also meet devices that nobody logs in to.
+            if "ssh" in own:
+                at, help_ = own.at("ssh"), "add `host:` to it, or an endpoint"
+                self.add("no-ssh-host", at, "`ssh` has no host to log in to", help_)
+            return None
+        port, user = section.get("port"), section.get("user")
+        return Ssh(
+            str(host),
+            port if type(port) is int else 22,
+            str(user) if isinstance(user, str) else "tailgit",
+            self.host_key(section),
+        )
+
+    def host_key(self, section: Map) -> str | None:
+        text = section.get("hostKey")
+        if not isinstance(text, str):
+            return None
+        kind, _, encoded = text.partition(" ")
+        try:
+            blob = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            blob = b""
+        if blob[:4] == len(kind).to_bytes(4, "big") and blob[4:].startswith(
+            kind.encode()
+        ):
+            return str(text)
+        self.add(
+            "bad-value",
+            section.at("hostKey"),
+            f"`{shown(text[:40])}` is not an SSH host key",
+            "copy it whole from /etc/ssh/ssh_host_ed25519_key.pub of the device",
+        )
+        return None
+
+    def delivery(self, about: Map, ssh: Ssh | None) -> Delivery:
+        text = about.get("delivery")
+        if text not in list(Delivery):
+            return Delivery.SSH if ssh is not None else Delivery.FILE
+        if text == Delivery.SSH and ssh is None:
+            self.add(
+                "no-ssh-host",
+                about.at("delivery"),
+                "`delivery: ssh` needs a host to log in to",
+                "add `ssh: {host: …}` or an endpoint",
+            )
+        return Delivery(text)
+
+
+def _endpoint(text: str) -> Endpoint | None:
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ip_address(host[1:-1] if bracketed else host)
+    except ValueError:
+        return None
+    if bracketed != (address.version == 6) or not port.isdigit():
+        return None
+    if not 0 < int(port) < 65536 or address.is_unspecified or address.is_multicast:
+        return None
+    return Endpoint(address, int(port))
+
+
+def _texts(items: Any) -> list[str]:
+    return [str(text) for _, text in _located(items)]
+
+
+def _located(items: Any) -> list[tuple[int, str]]:
+    if not isinstance(items, Items):
+        return []
+    return [(index, each) for index, each in enumerate(items) if isinstance(each, str)]

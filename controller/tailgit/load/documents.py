@@ -1,0 +1,342 @@
+"""From the files of a root to one set of sections.
+
+Each file is read, typed and judged on its own; then the sections are united by one
+table: some by key, some one after the other in bytewise order of path, some from a
+single place. A key that two files define is an error that names both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from tailgit.load.explain import explain
+from tailgit.load.json import read_json
+from tailgit.load.located import Items, Map
+from tailgit.load.secrets import find_secrets
+from tailgit.load.shape import fit, root_shape
+from tailgit.load.source import (
+    MAX_FILES,
+    ROOT_FILE,
+    Entry,
+    Source,
+    has_dot_name,
+)
+from tailgit.load.yaml import read_yaml
+from tailgit.model.codes import finding
+from tailgit.model.findings import Finding, Place
+from tailgit.model.text import shown
+
+MAX_TOTAL_BYTES = 256 << 20
+
+BY_KEY = ("users", "groups", "hosts", "tagOwners", "devices")
+ONE_AFTER_THE_OTHER = ("acls", "grants", "tests")
+ROOT_FILE_ONLY = ("tailnet", "include", "exclude")
+
+_DOCUMENTS = (".yaml", ".yml", ".json")
+_LFS = b"version https://git-lfs.github.com/spec/"
+
+
+@dataclass(slots=True)
+class Document:
+    """One file: its sections and, for the comments, its lines."""
+
+    file: str
+    sections: Map
+    lines: list[str]
+
+
+@dataclass(slots=True)
+class Sections:
+    """The union of all files.
+
+    `keyed` maps section -> key -> the mapping that defines it, `listed` section ->
+    the lists in order of path; `documents` is by file, for defaults and comments.
+    """
+
+    tailnet: Map | None = None
+    auto_routes: dict[str, Map] = field(default_factory=dict)
+    keyed: dict[str, dict[str, Map]] = field(
+        default_factory=lambda: {section: {} for section in BY_KEY}
+    )
+    listed: dict[str, list[Items]] = field(
+        default_factory=lambda: {section: [] for section in ONE_AFTER_THE_OTHER}
+    )
+    documents: dict[str, Document] = field(default_factory=dict)
+
+
+def read_sections(source: Source, root: str, findings: list[Finding]) -> Sections:
+    """Everything that the root's files define; what is wrong goes to `findings`."""
+    root_file = f"{root}/{ROOT_FILE}" if root else ROOT_FILE
+    entries = _entries(source, root)
+    first = _read(source.read([root_file])[root_file], root_file, findings)
+    sections = first.sections if first is not None else None
+    excluded = sections.get("exclude") if sections is not None else None
+    excludes = [text for _, text in _texts(excluded)]
+    part, others = _parts(entries, root, excludes, findings)
+    if sections is not None:
+        _unused_excludes(sections, root, entries, findings)
+        part = _with_included(source, root, sections, part, findings)
+    if not _within_limits(part, root_file, findings):
+        return Sections()
+
+    documents = [first] if first is not None else []
+    data = source.read(
+        [entry.path for entry in (*part, *others) if entry.kind == "file"]
+    )
+    for path in data:
+        findings.extend(find_secrets(data[path], path))
+    for entry in part:
+        if entry.path == root_file:
+            continue
+        document = _read(data[entry.path], entry.path, findings)
+        if document is not None:
+            documents.append(document)
+    documents.sort(key=lambda document: document.file.encode(errors="surrogateescape"))
+    return _unite(documents, root_file, findings)
+
+
+def _entries(source: Source, root: str) -> list[Entry]:
+    """What lies below the root and in no other root below it."""
+    everything = source.entries(root)
+    inner = {
+        str(PurePosixPath(entry.path).parent)
+        for entry in everything
+        if PurePosixPath(entry.path).name == ROOT_FILE
+        and str(PurePosixPath(entry.path).parent) not in (root, ".")
+    }
+    if not inner:
+        return list(everything)
+    return [
+        entry
+        for entry in everything
+        if not any(str(parent) in inner for parent in PurePosixPath(entry.path).parents)
+    ]
+
+
+def _parts(
+    entries: Iterable[Entry],
+    root: str,
+    excludes: Sequence[str],
+    findings: list[Finding],
+) -> tuple[list[Entry], list[Entry]]:
+    """Files that are documents, and files that are only searched for private keys."""
+    patterns = [_pattern(each) for each in excludes]
+    documents, others = [], []
+    for entry in entries:
+        inner = entry.path[len(root) + 1 :] if root else entry.path
+        if has_dot_name(inner):
+            others.append(entry)
+            continue
+        if any(pattern.match(inner) for pattern in patterns):
+            others.append(entry)
+        elif entry.kind != "file":
+            findings.append(_not_a_file(entry))
+        elif inner.endswith(_DOCUMENTS):
+            documents.append(entry)
+        else:
+            if inner == "policy.hujson":
+                findings.append(_no_hujson(entry))
+            others.append(entry)
+    return documents, others
+
+
+def _not_a_file(entry: Entry) -> Finding:
+    said = {
+        "link": "a symbolic link",
+        "submodule": "a git repository of its own",
+        "special": "neither file nor folder",
+    }
+    return finding(
+        "not-a-file",
+        Place(entry.path),
+        f"`{shown(entry.path)}` is {said[entry.kind]}, which is not followed",
+        "put the files themselves there, or name it under `exclude` in tailnet.yaml",
+    )
+
+
+def _no_hujson(entry: Entry) -> Finding:
+    return finding(
+        "not-yet",
+        Place(entry.path),
+        "`policy.hujson` is not read by this version",
+        "move its sections to YAML, or name the file under `exclude`",
+    )
+
+
+def _pattern(exclude: str) -> re.Pattern[str]:
+    """An `exclude` entry as a pattern on paths below the root, folders included."""
+    parts = [re.escape(part) for part in exclude.removesuffix("/").split("*")]
+    return re.compile("[^/]*".join(parts) + "(/|$)", re.DOTALL)
+
+
+def _unused_excludes(
+    sections: Map, root: str, entries: list[Entry], findings: list[Finding]
+) -> None:
+    paths = [entry.path[len(root) + 1 :] if root else entry.path for entry in entries]
+    for index, exclude in _texts(sections.get("exclude")):
+        if not any(_pattern(exclude).match(path) for path in paths):
+            findings.append(
+                finding(
+                    "unused-exclude",
+                    sections["exclude"].at(index),
+                    f"`{shown(exclude)}` matches no file below the root",
+                    "take it out, or mend the path",
+                )
+            )
+
+
+def _with_included(
+    source: Source,
+    root: str,
+    sections: Map,
+    documents: list[Entry],
+    findings: list[Finding],
+) -> list[Entry]:
+    """The documents and what `include` adds to them."""
+    by_path = {entry.path: entry for entry in documents}
+    for index, include in _texts(sections.get("include")):
+        place = sections["include"].at(index)
+        path = _normal(root, include)
+        entry = source.entry(path) if path else None
+        if entry is None:
+            where = "in this repository" if path else "outside of the repository"
+            message = f"`{shown(include)}` is not a file {where}"
+            help_ = "paths are relative to the folder of tailnet.yaml"
+            findings.append(finding("unknown-include", place, message, help_))
+        elif entry.kind != "file":
+            findings.append(_not_a_file(entry))
+        else:
+            by_path[entry.path] = entry
+    return list(by_path.values())
+
+
+def _normal(root: str, include: str) -> str | None:
+    """The path from the top of the repository, or None if it leads out of it."""
+    parts = root.split("/") if root else []
+    for part in include.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts) or None
+
+
+def _within_limits(
+    documents: list[Entry], root_file: str, findings: list[Finding]
+) -> bool:
+    total = sum(entry.size for entry in documents)
+    if len(documents) <= MAX_FILES and total <= MAX_TOTAL_BYTES:
+        return True
+    findings.append(
+        finding(
+            "too-large",
+            Place(root_file),
+            f"{len(documents)} files with {total >> 20} MiB; a tailnet may have "
+            f"{MAX_FILES} files with {MAX_TOTAL_BYTES >> 20} MiB",
+            "name what is no part of it under `exclude`",
+        )
+    )
+    return False
+
+
+def _read(data: bytes, file: str, findings: list[Finding]) -> Document | None:
+    """One file, typed and judged by the schemas; None if it can't be read."""
+    if data.startswith(_LFS):
+        findings.append(
+            finding(
+                "lfs-pointer",
+                Place(file),
+                "the file is a git-LFS pointer; its content is not in git",
+                "keep it in git itself: `git lfs untrack`",
+            )
+        )
+        return None
+    reader = read_json if file.endswith(".json") else read_yaml
+    sections = reader(data, file, findings)
+    if sections is None:
+        return None
+    walk = fit(root_shape(), sections)
+    if not walk.valid:
+        findings.extend(explain(sections))
+    for at, text in walk.unprintable:
+        message = f"an unseen or control character in `{shown(text[:60])}`"
+        findings.append(finding("bad-character", at, message, "write one plain line"))
+    _not_yet(walk.not_yet, findings)
+    return Document(file, sections, data.decode("utf-8-sig").split("\n"))
+
+
+def _not_yet(
+    seen: list[tuple[Map, str, dict[str, Any]]], findings: list[Finding]
+) -> None:
+    """Fields that are known and without effect: errors each, warnings once a file."""
+    warned: dict[str, list[tuple[Map, str, dict[str, Any]]]] = {}
+    for owner, key, about in seen:
+        if about["severity"] == "warning":
+            warned.setdefault(key, []).append((owner, key, about))
+            continue
+        message = f"`{key}` is not enforced by this version: {about['why']}"
+        findings.append(
+            finding("not-yet", owner.key(key), message, f"take `{key}` out")
+        )
+    for uses in warned.values():
+        owner, key, about = uses[0]
+        times = f" ({len(uses)} times in this file)" if len(uses) > 1 else ""
+        message = f"`{key}` has no effect in this version: {about['why']}{times}"
+        findings.append(finding("not-used", owner.key(key), message))
+
+
+def _unite(
+    documents: Iterable[Document], root_file: str, findings: list[Finding]
+) -> Sections:
+    united = Sections()
+    for document in documents:
+        united.documents[document.file] = document
+        sections = document.sections
+        for section in BY_KEY:
+            if isinstance(sections.get(section), Map):
+                _by_key(united.keyed[section], sections[section], findings)
+        for section in ONE_AFTER_THE_OTHER:
+            if isinstance(sections.get(section), Items):
+                united.listed[section].append(sections[section])
+        approvers = sections.get("autoApprovers")
+        if isinstance(approvers, Map) and isinstance(approvers.get("routes"), Map):
+            _by_key(united.auto_routes, approvers["routes"], findings)
+        for section in ROOT_FILE_ONLY:
+            if section in sections and document.file != root_file:
+                message = f"the section `{section}` belongs into {ROOT_FILE} only"
+                help_ = "move it there"
+                at = sections.key(section)
+                findings.append(finding("unknown-section", at, message, help_))
+        if document.file == root_file and isinstance(sections.get("tailnet"), Map):
+            united.tailnet = sections["tailnet"]
+    return united
+
+
+def _by_key(united: dict[str, Map], section: Map, findings: list[Finding]) -> None:
+    for key in section:
+        if key not in united:
+            united[key] = section
+            continue
+        findings.append(
+            finding(
+                "duplicate-key",
+                section.key(key),
+                f"`{shown(key)}` is defined twice",
+                "keep one of the two",
+                [united[key].key(key)],
+            )
+        )
+
+
+def _texts(section: Any) -> Iterator[tuple[int, str]]:
+    """The text items of a list, with their indices; nothing if it is no list."""
+    if isinstance(section, Items):
+        for index, each in enumerate(section):
+            if isinstance(each, str):
+                yield index, each

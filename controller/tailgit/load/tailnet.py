@@ -1,0 +1,238 @@
+"""From sections to a `Tailnet`: the last step of loading.
+
+Everything is parsed here once. What can't be parsed becomes a finding and is left
+out, so that the rest is still read and all findings come at once; whether the result
+may be used is decided by the caller, by those findings.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+
+import tailgit
+from tailgit.load.devices import build_devices
+from tailgit.load.documents import Sections
+from tailgit.load.located import Map
+from tailgit.load.networks import parse_network
+from tailgit.load.policy import build_policy
+from tailgit.model.addresses import RESERVED, Network
+from tailgit.model.codes import finding
+from tailgit.model.findings import Finding, Place
+from tailgit.model.tailnet import (
+    AutoApprovers,
+    Group,
+    Host,
+    TagOwner,
+    Tailnet,
+    User,
+)
+
+
+def build_tailnet(
+    sections: Sections, root_file: str, findings: list[Finding]
+) -> Tailnet | None:
+    """The tailnet, or None if its own section is missing or too wrong to go on."""
+    section = sections.tailnet
+    if section is None:
+        if not any(each.is_error for each in findings):
+            findings.append(
+                finding(
+                    "missing-section",
+                    Place(root_file),
+                    "`tailnet` is missing in tailnet.yaml",
+                    "it says format, name, domain, ipv4 and ipv6",
+                )
+            )
+        return None
+    _requirement(section, findings)
+    ipv4 = _ipv4_range(section, findings)
+    ipv6 = _ipv6_range(section, findings)
+    name, domain = section.get("name"), section.get("domain")
+    if ipv4 is None or ipv6 is None or not name or not domain:
+        return None
+    devices = build_devices(sections, name, ipv4, ipv6, findings)
+    hosts = _hosts(sections, findings)
+    _no_policy(sections, findings)
+    rules, tests = build_policy(sections, findings)
+    return Tailnet(
+        name=name,
+        domain=domain,
+        ipv4=ipv4,
+        ipv6=ipv6,
+        place=section.at(),
+        users=_users(sections),
+        groups=_groups(sections),
+        hosts=hosts,
+        tag_owners=_tag_owners(sections),
+        devices=devices,
+        auto_approvers=_auto_approvers(sections, findings),
+        rules=rules,
+        tests=tests,
+    )
+
+
+def _no_policy(sections: Sections, findings: list[Finding]) -> None:
+    """Absence of rules is not a rule (DESIGN, opinion 5)."""
+    written = sections.listed["acls"] or sections.listed["grants"]
+    devices = sections.keyed["devices"]
+    if written or not devices:
+        return
+    first = min(devices[name].key(name) for name in devices)
+    findings.append(
+        finding(
+            "no-policy",
+            first,
+            "there are devices, but neither `acls` nor `grants`",
+            "write `grants: []` if nobody may reach anybody",
+        )
+    )
+
+
+def _requirement(section: Map, findings: list[Finding]) -> None:
+    text = section.get("requires")
+    if not isinstance(text, str):
+        return
+    have = _version(tailgit.__version__)
+    for sign, number in re.findall(r"(>=|<=|==|<|>) ?([0-9.]+)", text):
+        wanted = _version(number)
+        holds = {
+            ">=": have >= wanted,
+            "<=": have <= wanted,
+            "==": have == wanted,
+            "<": have < wanted,
+            ">": have > wanted,
+        }[sign]
+        if not holds:
+            findings.append(
+                finding(
+                    "unmet-requirement",
+                    section.at("requires"),
+                    f"this is tailgit {tailgit.__version__}, the tailnet asks for "
+                    f"`{sign}{number}`",
+                    "use such a version",
+                )
+            )
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Three numbers; what follows them (`.dev1`, `rc1`) does not count."""
+    numbers = [int(each) for each in re.findall(r"[0-9]+", text)[:3]]
+    return (*numbers, 0, 0, 0)[:3]
+
+
+def _ipv4_range(section: Map, findings: list[Finding]) -> IPv4Network | None:
+    pool = _range(section, "ipv4", findings)
+    if not isinstance(pool, IPv4Network):
+        return None
+    reserved = next((each for each in RESERVED if pool.subnet_of(each)), None)
+    if reserved is not None:
+        why = f"{reserved} is reserved for other software"
+    elif pool.prefixlen > 29:
+        why = "a tailnet needs at least a /29"
+    else:
+        return pool
+    _bad_range(section, "ipv4", pool, why, findings)
+    return None
+
+
+def _ipv6_range(section: Map, findings: list[Finding]) -> IPv6Network | None:
+    pool = _range(section, "ipv6", findings)
+    if not isinstance(pool, IPv6Network):
+        return None
+    if pool.prefixlen > 64:
+        why = "a tailnet needs a /64 or more"
+        _bad_range(section, "ipv6", pool, why, findings)
+        return None
+    return pool
+
+
+def _range(section: Map, key: str, findings: list[Finding]) -> Network | None:
+    text = section.get(key)
+    if not isinstance(text, str):
+        return None  # the schema has said so
+    pool = parse_network(text, section.at(key), findings)
+    if pool is None:
+        return None
+    odd = [
+        word
+        for word, is_so in (
+            ("multicast", pool.is_multicast),
+            ("loopback", pool.is_loopback),
+            ("link-local", pool.is_link_local),
+        )
+        if is_so
+    ]
+    if pool.prefixlen < 8:
+        odd.append("far too wide")
+    if odd:
+        _bad_range(section, key, pool, f"it is {odd[0]}", findings)
+        return None
+    return pool
+
+
+def _bad_range(
+    section: Map, key: str, pool: Network, why: str, findings: list[Finding]
+) -> None:
+    message = f"`{pool}` can't be the tailnet's range: {why}"
+    help_ = "for example 100.64.0.0/10, or a random ULA such as fd5c:91aa:7be0::/48"
+    findings.append(finding("bad-range", section.at(key), message, help_))
+
+
+def _users(sections: Sections) -> dict[str, User]:
+    users = {}
+    for login, section in sorted(sections.keyed["users"].items()):
+        about = section[login]
+        if isinstance(about, Map):
+            users[login] = User(
+                login,
+                section.key(login),
+                str(about.get("name", "")),
+                str(about.get("role", "member")),
+                about.get("disabled") is True,
+            )
+    return users
+
+
+def _groups(sections: Sections) -> dict[str, Group]:
+    return {
+        name: Group(name, _texts(section[name]), section.key(name), section[name])
+        for name, section in sorted(sections.keyed["groups"].items())
+        if isinstance(section[name], list)
+    }
+
+
+def _tag_owners(sections: Sections) -> dict[str, TagOwner]:
+    return {
+        name: TagOwner(name, _texts(section[name]), section.key(name), section[name])
+        for name, section in sorted(sections.keyed["tagOwners"].items())
+        if isinstance(section[name], list)
+    }
+
+
+def _hosts(sections: Sections, findings: list[Finding]) -> dict[str, Host]:
+    hosts = {}
+    for name, section in sorted(sections.keyed["hosts"].items()):
+        at = section.at(name)
+        if isinstance(section[name], str):
+            prefix = parse_network(section[name], at, findings, host_bits=True)
+            if prefix is not None:
+                hosts[name] = Host(name, prefix, section.key(name))
+    return hosts
+
+
+def _auto_approvers(sections: Sections, findings: list[Finding]) -> AutoApprovers:
+    routes, origins = [], []
+    for text, section in sorted(sections.auto_routes.items()):
+        if not isinstance(section[text], list):
+            continue
+        prefix = parse_network(text, section.key(text), findings)
+        if prefix is not None:
+            routes.append((prefix, _texts(section[text])))
+            origins.append(section[text])
+    return AutoApprovers(tuple(routes), tuple(origins))
+
+
+def _texts(items: list[Any]) -> tuple[str, ...]:
+    return tuple(each.strip() for each in items if isinstance(each, str))

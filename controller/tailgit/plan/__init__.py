@@ -1,0 +1,1 @@
+"""Desired x observed x last applied -> Plan, and what became of one."""

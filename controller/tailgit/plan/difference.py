@@ -1,0 +1,89 @@
+"""What changes on one node between two bundles, for people and for the kind of switch.
+
+Compiled files are judged as what they are: peers by name, everything else by its
+lines. Bundles come from our own compiler, so their texts are trusted here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from tailgit.compile.bundle import Bundle
+
+_COUNTED = {"firewall.nft": "filter", "interface": "interface", "hosts": "names"}
+"""Files whose changed lines are counted, and what people call them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """How many lines of one file come and go."""
+
+    what: str
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The files that differ (sorted) and what that means; names of peers are sorted."""
+
+    files: tuple[str, ...] = ()
+    peers_added: tuple[str, ...] = ()
+    peers_removed: tuple[str, ...] = ()
+    peers_changed: tuple[str, ...] = ()
+    lines: tuple[Lines, ...] = ()
+
+
+def difference(old: Bundle | None, new: Bundle) -> Difference:
+    """What `new` changes against `old`; None stands for a node without anything."""
+    before, after = dict(old.files) if old else {}, dict(new.files)
+    files = tuple(
+        sorted(
+            name
+            for name in before.keys() | after.keys()
+            if before.get(name) != after.get(name)
+        )
+    )
+    added, removed, changed = _peers(before, after)
+    lines = tuple(
+        counted
+        for name, what in _COUNTED.items()
+        if name in files
+        for counted in [_lines(what, before.get(name, b""), after.get(name, b""))]
+        if counted.added or counted.removed
+    )
+    return Difference(files, added, removed, changed, lines)
+
+
+def _lines(what: str, before: bytes, after: bytes) -> Lines:
+    old, new = Counter(before.splitlines()), Counter(after.splitlines())
+    return Lines(what, (new - old).total(), (old - new).total())
+
+
+def _peers(
+    before: dict[str, bytes], after: dict[str, bytes]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Names of peers that come, go and stay with other settings or another key."""
+    old = peers(before.get("wireguard.conf", b""))
+    new = peers(after.get("wireguard.conf", b""))
+    return (
+        tuple(sorted(new.keys() - old.keys())),
+        tuple(sorted(old.keys() - new.keys())),
+        tuple(sorted(n for n in new.keys() & old.keys() if new[n] != old[n])),
+    )
+
+
+def peers(wireguard: bytes) -> dict[str, tuple[str, ...]]:
+    """The `[Peer]` sections of a compiled wireguard.conf: name -> its settings.
+
+    The name is the section's comment; one without a comment goes by its key.
+    """
+    sections: dict[str, tuple[str, ...]] = {}
+    for section in wireguard.decode().split("[Peer]\n")[1:]:
+        lines = [line.strip() for line in section.splitlines() if line.strip()]
+        names = [line[1:].strip() for line in lines if line.startswith("#")]
+        settings = tuple(line for line in lines if not line.startswith("#"))
+        keys = [line for line in settings if line.startswith("PublicKey")]
+        sections[(names or keys or ["?"])[0]] = settings
+    return sections

@@ -1,0 +1,118 @@
+"""A plan as JSON: one document that people review and `apply` reads back.
+
+It holds digests, names and counts, nothing secret. Reading is strict: a plan that was
+edited, cut or made by another format is no plan, since an apply that half understands
+its orders is worse than one that asks for new ones.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from tailgit.errors import UsageError
+from tailgit.plan.difference import Difference, Lines
+from tailgit.plan.plan import Commit, Plan, Row, State, Switch
+
+FORMAT_VERSION = 1
+
+
+def document(plan: Plan) -> dict[str, object]:
+    """The plan and what follows from it, ready for `json.dumps`."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "plan": plan.digest,
+        "complete": plan.complete,
+        "applyable": not plan.refusals,
+        "counts": {str(state): count for state, count in plan.counts.items()},
+        **asdict(plan),
+    }
+
+
+def dumps(plan: Plan) -> str:
+    """The plan as a JSON text that `loads` reads."""
+    return json.dumps(document(plan), indent=2, ensure_ascii=False) + "\n"
+
+
+def loads(text: str, name: str) -> Plan:
+    """The plan in `text`; `name` is the file's, for the sentence of a `UsageError`."""
+    try:
+        found = json.loads(text)
+        version = found["format_version"]
+        if version != FORMAT_VERSION:
+            raise ValueError(f"it has format {version}, this tailgit reads 1")
+        plan = _plan(found)
+        if plan.digest != found["plan"]:
+            raise ValueError("it was changed after it was written")
+    except (ValueError, KeyError, TypeError) as error:
+        why = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else error
+        raise UsageError(
+            f"{name} is not a plan: {why}", "write one with `tailgit plan --out FILE`"
+        ) from None
+    return plan
+
+
+def _plan(found: dict[str, Any]) -> Plan:
+    return Plan(
+        tailnet=str(found["tailnet"]),
+        commit=Commit(**found["commit"]),
+        compiled=str(found["compiled"]),
+        rows=tuple(_row(row) for row in found["rows"]),
+        refusals=tuple(found["refusals"]),
+        tailgit=str(found["tailgit"]),
+    )
+
+
+def _row(found: dict[str, Any]) -> Row:
+    what = found["difference"]
+    return Row(
+        **{
+            **found,
+            "state": State(found["state"]),
+            "switch": Switch(found["switch"]) if found["switch"] else None,
+            "difference": _difference(what) if what else None,
+            "notes": tuple(found["notes"]),
+        }
+    )
+
+
+def _difference(found: dict[str, Any]) -> Difference:
+    return Difference(
+        **{
+            **{key: tuple(value) for key, value in found.items()},
+            "lines": tuple(Lines(**lines) for lines in found["lines"]),
+        }
+    )
+
+
+def stale_because(kept: Plan, now: Plan) -> tuple[str, ...]:
+    """Why `kept` may not be applied any more, seen that `now` is the plan of today.
+
+    A node that stopped answering is no reason: it is left alone and reported. Nor is
+    one that has meanwhile what the plan brings: the same plan may finish its work.
+    """
+    if (kept.tailnet, kept.commit.sha) != (now.tailnet, now.commit.sha):
+        return (f"it is for {_what(kept)}, not for {_what(now)}",)
+    if kept.compiled != now.compiled:
+        return ("the commit compiles to something else here (another tailgit?)",)
+    rows = {row.node: row for row in kept.rows}
+    said = []
+    for row in now.rows:
+        before = rows.get(row.node)
+        done = row.state is State.IN_SYNC or row.state is State.UNREACHABLE
+        if before is None or not (done or _same(before, row)):
+            said.append(f"{row.node} is not as it was when this was planned")
+    return tuple(said)
+
+
+def _what(plan: Plan) -> str:
+    return f"{plan.tailnet} {plan.commit.sha[:7]}"
+
+
+def _same(before: Row, now: Row) -> bool:
+    return (before.state, before.manifest, before.observed) == (
+        now.state,
+        now.manifest,
+        now.observed,
+    )

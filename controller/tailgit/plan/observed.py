@@ -1,0 +1,87 @@
+"""What a node said about itself, as a value that `deploy.observe` makes of its answer.
+
+It is testimony, not proof: texts in here are shown escaped and never acted on, and
+what they decide (is there anything to do, may this commit be applied) a lying node
+can only decide about itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+
+OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was last confirmed on a node: its envelope, and the digests of two files."""
+
+    commit: str
+    height: int
+    kind: str
+    by: str
+    at: str
+    envelope: str
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A WireGuard peer as it stands; `handshake` is epoch seconds, 0 for none yet."""
+
+    public_key: str
+    endpoint: str
+    handshake: int
+    received: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One node at one moment. Numbers of generations are None where there is none.
+
+    `interface` is up, down or absent; `parts` are (filter, peers, addresses, routes,
+    names) with ok, differs or absent, judged by the node against what it runs.
+    """
+
+    node: str
+    version: str
+    script: str
+    time: int
+    public_keys: tuple[str, ...]
+    current: int | None
+    live: int | None
+    pending: int | None
+    rolledback: int | None
+    record: Record | None
+    interface: str
+    parts: tuple[tuple[str, str], ...]
+    listen_port: int | None
+    peers: tuple[Peer, ...]
+    foreign: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of what a plan rests on: all but the clock and the traffic."""
+        facts = asdict(self)
+        del facts["time"], facts["peers"]
+        return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why what runs is not what was confirmed; empty when all is well."""
+        if self.current is None:
+            return ()
+        found: list[str] = []
+        if self.pending is not None:
+            found.append(f"generation {self.pending} was activated, never confirmed")
+        if self.live is None:
+            found.append("nothing runs")
+        elif self.live != self.current:
+            found.append(f"runs generation {self.live}, confirmed is {self.current}")
+        if self.interface != "up":
+            found.append(f"interface {self.interface}")
+        found += [f"{part} {state}" for part, state in self.parts if state != OK]
+        return tuple(found)

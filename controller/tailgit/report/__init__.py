@@ -1,0 +1,1 @@
+"""Plans and findings -> text, JSON: renders values and computes nothing."""

@@ -1,0 +1,191 @@
+"""A plan, and what became of one, as text for people and as JSON for programs.
+
+Nothing is computed here: the words are picked and the lines are laid out. Everything
+that was written by a person or a node is shown escaped, and lines end at 100 columns.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from enum import StrEnum
+
+from tailgit.model.text import shown
+from tailgit.plan.difference import Difference
+from tailgit.plan.outcome import Applied, Outcome, Result
+from tailgit.plan.plan import Plan, Row, State, Switch
+
+COLUMNS = 100
+NAMED = 6
+"""How many names a list shows before it only counts."""
+
+_MARKS = {
+    State.FIRST: "+",
+    State.CHANGE: "~",
+    State.REPAIR: "!",
+    State.UNREACHABLE: "?",
+    State.REFUSED: "x",
+    State.NOT_ENROLLED: ".",
+}
+_TOGETHER = (State.IN_SYNC, State.NOT_DELIVERED)
+"""States without anything to say about the single device: listed on one line."""
+
+_SWITCHES = {
+    Switch.HOT: "hot",
+    Switch.WARM: "warm",
+    Switch.COLD: "cold",
+    Switch.UNKNOWN: "",
+}
+
+
+def plan_text(plan: Plan, command: str) -> str:
+    """The plan for a terminal; `command` is what would apply it."""
+    lines = [_headline(plan), f"{plan.answered} of {plan.asked} nodes answered", ""]
+    width = min(max((len(row.node) for row in plan.rows), default=0), 32)
+    for row in plan.rows:
+        if row.state not in _TOGETHER:
+            lines += _row(row, width)
+    for state in _TOGETHER:
+        names = [row.node for row in plan.rows if row.state is state]
+        lines += _wrapped(f"  = {_words(state)}:  ", " ".join(names), "    ")
+    lines += ["", f"compiled {plan.compiled}"]
+    lines += _wrapped("", f"Plan {plan.digest[:8]}: {_counted(plan.counts)}.", "  ")
+    return "\n".join([*lines, *_last(plan, command)]) + "\n"
+
+
+def _headline(plan: Plan) -> str:
+    old = [commit[:7] for commit in plan.old_commits] or ["nothing"]
+    more = f" (and {len(old) - 1} older)" if len(old) > 1 else ""
+    head = f"{plan.tailnet}: {old[-1]}{more} -> {plan.commit.sha[:7]}"
+    return f'{head} "{_clipped(shown(plan.commit.subject), COLUMNS - len(head) - 3)}"'
+
+
+def _last(plan: Plan, command: str) -> list[str]:
+    """What to do next."""
+    if plan.refusals:
+        lines = ["This can't be applied:"]
+        for refusal in plan.refusals:
+            lines += _wrapped("  - ", shown(refusal), "    ")
+        return lines
+    if plan.steps:
+        return [f"To apply:  {command}"]
+    if plan.complete:
+        return [f"Nothing to do: every node has what {plan.commit.sha[:7]} says."]
+    return ["Nothing to do on the nodes that answered; the others were not read."]
+
+
+def _row(row: Row, width: int) -> list[str]:
+    """One device: its state and what changes, then a line for each note."""
+    start = f"  {_MARKS[row.state]} {shown(row.node):{width}}  "
+    hang = " " * len(start)
+    switch = _SWITCHES[row.switch] if row.switch else ""
+    what = [_words(row.state), *([switch] if switch else [])]
+    notes = row.notes
+    if row.difference is not None:
+        what += _changes(row.difference, first=row.state is State.FIRST)
+    elif row.state is State.CHANGE:
+        what.append("differs (what it has is not known to this clone)")
+    elif not row.written:
+        what, notes = [f"{_words(row.state)}: {'; '.join(map(shown, notes))}"], ()
+    lines = _wrapped(start, ", ".join(what), hang)
+    for note in notes:
+        lines += _wrapped(f"{hang}! ", shown(note), f"{hang}  ")
+    return lines
+
+
+def _changes(what: Difference, *, first: bool) -> Iterable[str]:
+    """The difference in words; a first generation is told by its numbers."""
+    for sign, names in (
+        ("+", what.peers_added),
+        ("-", what.peers_removed),
+        ("~", what.peers_changed),
+    ):
+        if names:
+            listed = "" if first else f" ({_named(names)})"
+            yield f"{sign}{len(names)} peer{'s' * (len(names) != 1)}{listed}"
+    if first:
+        return
+    for lines in what.lines:
+        signs = [f"+{lines.added}"] * bool(lines.added)
+        signs += [f"-{lines.removed}"] * bool(lines.removed)
+        yield f"{lines.what} {' '.join(signs)}"
+    told = {"firewall.nft", "interface", "hosts", "zone"}
+    if what.peers_added or what.peers_removed or what.peers_changed:
+        told.add("wireguard.conf")
+    yield from (shown(name) for name in what.files if name not in told)
+
+
+def _named(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return " ".join(map(shown, names[:NAMED])) + more
+
+
+def applied_text(applied: Applied, command: str) -> str:
+    """What became of a plan, for a terminal; `command` would finish the rest."""
+    plan, outcomes = applied.plan, applied.outcomes
+    lines = [_headline(plan), ""]
+    width = min(max((len(outcome.node) for outcome in outcomes), default=0), 32)
+    for outcome in outcomes:
+        if outcome.result is not Result.UNCHANGED:
+            lines += _outcome(outcome, width)
+    names = [o.node for o in outcomes if o.result is Result.UNCHANGED]
+    lines += _wrapped("  = unchanged:  ", " ".join(names), "    ")
+    has = sum(o.result in (Result.APPLIED, Result.UNCHANGED) for o in outcomes)
+    total = f"{has} of {len(outcomes)} nodes have {plan.commit.sha[:7]}"
+    lines += ["", *_wrapped("", f"{total}: {_counted(applied.counts)}.", "  ")]
+    if has < len(outcomes):
+        lines.append(f"To finish:  {command}")
+    return "\n".join(lines) + "\n"
+
+
+def _outcome(outcome: Outcome, width: int) -> list[str]:
+    good = outcome.result is Result.APPLIED
+    start = f"  {'+' if good else 'x'} {shown(outcome.node):{width}}  "
+    said = _words(outcome.result)
+    if outcome.generation is not None:
+        said += f", generation {outcome.generation}"
+    if outcome.phase:
+        said += f", at {outcome.phase}"
+    why = ": ".join(map(shown, filter(None, (outcome.code, outcome.message))))
+    return _wrapped(start, f"{said}: {why}" if why else said, " " * len(start))
+
+
+def applied_json(applied: Applied) -> str:
+    """What became of a plan, as one JSON document."""
+    document = {
+        "format_version": 1,
+        "tailnet": applied.plan.tailnet,
+        "commit": asdict(applied.plan.commit),
+        "compiled": applied.plan.compiled,
+        "plan": applied.plan.digest,
+        "exit": int(applied.exit),
+        "counts": {str(result): count for result, count in applied.counts.items()},
+        "outcomes": [asdict(outcome) for outcome in applied.outcomes],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _counted(counts: Mapping[State, int] | Mapping[Result, int]) -> str:
+    said = [f"{count} {_words(word)}" for word, count in counts.items()]
+    return ", ".join(said) or "no device"
+
+
+def _words(word: StrEnum) -> str:
+    return word.replace("-", " ")
+
+
+def _wrapped(start: str, text: str, hang: str) -> list[str]:
+    """`text` behind `start`, further lines behind `hang`; nothing for no text."""
+    return textwrap.wrap(
+        text,
+        COLUMNS,
+        initial_indent=start,
+        subsequent_indent=hang,
+        break_on_hyphens=False,
+    )
+
+
+def _clipped(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1]}…"

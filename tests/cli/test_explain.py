@@ -1,0 +1,98 @@
+"""`tailgit explain`: the question on the command line and the printed answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tailgit.cli import run
+from tailgit.cli.explain import _destination
+from tailgit.errors import Exit, UsageError
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "port"),
+    [
+        ("db-1", "db-1", None),
+        ("db-1:22", "db-1", 22),
+        ("100.64.0.7", "100.64.0.7", None),
+        ("100.64.0.7:443", "100.64.0.7", 443),
+        ("fd00::1", "fd00::1", None),
+        ("fd00::1:443", "fd00::1:443", None),
+        ("[fd00::1]", "fd00::1", None),
+        ("[fd00::1]:443", "fd00::1", 443),
+        ("tag:db", "tag:db", None),
+        ("tag:db:5432", "tag:db", 5432),
+        ("group:data-team:22", "group:data-team", 22),
+        ("autogroup:member", "autogroup:member", None),
+    ],
+)
+def test_destination_is_split_at_its_port(
+    text: str, name: str, port: int | None
+) -> None:
+    """A port is what stands behind a name; colons of IPv6 and of kinds are none."""
+    assert _destination(text) == (name, port)
+
+
+@pytest.mark.parametrize("text", ["db-1:0", "db-1:65536", "db-1:ssh", "db-1:22-23"])
+def test_odd_port_is_refused(text: str) -> None:
+    """One flow has one port."""
+    with pytest.raises(UsageError, match="is no port"):
+        _destination(text)
+
+
+def test_allowed_names_the_rule(acme: Path, capsys: Capture) -> None:
+    """A yes comes with the rule's file, line, ports and name."""
+    assert run(["explain", "ana-laptop", "db-1:5432", "--repo", str(acme)]) == Exit.DONE
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "ana-laptop -> db-1 port 5432: yes"
+    assert second.startswith("  policy.yaml:3:")
+    assert second.endswith("tcp:5432  (data-postgres)")
+
+
+def test_denied_is_an_answer_and_exit_3_only_if_asked(
+    acme: Path, capsys: Capture
+) -> None:
+    """A no is a result like any other; `--exit-code` makes it one for scripts."""
+    question = ["explain", "ana-laptop", "db-1:22", "--repo", str(acme)]
+    assert run(question) == Exit.DONE
+    assert "no rule allows it" in capsys.readouterr().out
+    assert run([*question, "--exit-code"]) == Exit.INVALID
+
+
+def test_json_answer(acme: Path, capsys: Capture) -> None:
+    """The answer as data has the rules with their places."""
+    question = ["explain", "ana-laptop", "db-1:5432", "--proto", "tcp"]
+    assert run([*question, "--repo", str(acme), "--format", "json"]) == Exit.DONE
+    document = json.loads(capsys.readouterr().out)
+    assert document["format_version"] == 1
+    assert document["allowed"] is True
+    assert [rule["name"] for rule in document["rules"]] == ["data-postgres"]
+    assert document["rules"][0]["file"] == "policy.yaml"
+    assert document["rules"][0]["line"] == 3
+
+
+def test_unknown_name_is_a_usage_error(acme: Path, capsys: Capture) -> None:
+    """A device that does not exist is neither allowed nor denied."""
+    assert run(["explain", "ana-lptop", "db-1", "--repo", str(acme)]) == Exit.USAGE
+    assert "did you mean `ana-laptop`?" in capsys.readouterr().err
+
+
+def test_port_of_a_protocol_without_ports(acme: Path, capsys: Capture) -> None:
+    """ICMP has no ports, so asking for one is a mistake."""
+    question = ["explain", "ana-laptop", "db-1:22", "--proto", "icmp"]
+    assert run([*question, "--repo", str(acme)]) == Exit.USAGE
+    assert "icmp has no ports" in capsys.readouterr().err
+
+
+def test_invalid_tailnet_is_not_explained(acme: Path, capsys: Capture) -> None:
+    """A broken policy allows nothing and denies nothing: findings and exit 3."""
+    (acme / "policy.yaml").write_text("grants: [{src: [group:x], dst: [tag:db]}]\n")
+    assert run(["explain", "ana-laptop", "db-1", "--repo", str(acme)]) == Exit.INVALID
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "policy.yaml:1:" in printed.err

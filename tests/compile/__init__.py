@@ -1,0 +1,1 @@
+"""Tests of what nodes get, each file put before the tool that will read it."""

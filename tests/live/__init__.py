@@ -1,0 +1,1 @@
+"""Whole tailnets in the lab: real sshd, real WireGuard, real nftables, real packets."""

@@ -1,0 +1,514 @@
+"""Whole tailnets and the packets worth judging in them, for hypothesis.
+
+The addresses of devices are neighbours and the literals of rules are cut around them
+and around the routes, so that a prefix often holds some devices and not others; ports
+come from a few overlapping and touching ranges. Things that don't count (disabled,
+unapproved, undeclared) are common enough to matter and rare enough to leave access.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+from tailgit.model.addresses import Address, Network
+from tailgit.model.findings import Place
+from tailgit.model.ports import WITH_PORTS, Ports, parse_acl, parse_ip
+from tailgit.model.selectors import Kind, Selector, parse_selector
+from tailgit.model.tailnet import (
+    AutoApprovers,
+    Device,
+    Endpoint,
+    Group,
+    Host,
+    Route,
+    Rule,
+    TagOwner,
+    Tailnet,
+    User,
+)
+from tests.oracle.naive import Judge
+
+RANGES = (
+    ("100.64.0.0/10", "fd5c:91aa:7be0::/48"),
+    ("10.99.0.0/24", "fd00:99::/64"),
+)
+DEVICES = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis")
+LOGINS = ("ana@acme.com", "ben@acme.com", "cy@acme.com", "dan@other.example")
+STRANGER = "nobody@acme.com"
+GROUPS = ("group:dev", "group:ops", "group:none")
+TAGS = ("tag:db", "tag:web", "tag:gw")
+ROUTES = (
+    "10.20.0.0/16",
+    "192.168.7.0/24",
+    "172.16.5.5/32",
+    "fd20:1::/64",
+    "2001:db8:7::/48",
+)
+NOWHERE = ("192.0.2.1", "2001:db8:ffff::1")
+HOSTS = ("printer", "office", "lab-net")
+
+IP_ENTRIES = (
+    "*",
+    "22",
+    "80-443",
+    "444",
+    "65535",
+    "1-65535",
+    "tcp:22",
+    "tcp:81-443",
+    "tcp:*",
+    "udp:53",
+    "udp:54-60",
+    "udp:*",
+    "icmp:*",
+    "ipv6-icmp:*",
+    "gre:*",
+    "50:*",
+    "sctp:3868",
+)
+ACL_PROTOCOLS = (None, None, "tcp", "udp", "TCP", "17", "sctp")
+ACL_PORTS = ("*", "22", "80-443", "22,80-443,8080", "53,54-60", "1-65535", "65535")
+ACL_PORTLESS = ("icmp", "ipv6-icmp", "gre", "50")
+
+SELF_SOURCES = (Kind.USER, Kind.GROUP, Kind.MEMBER)
+"""What may stand in src beside `autogroup:self` in dst; in acls `*` too (§3, §4)."""
+
+
+@dataclass(frozen=True)
+class Packet:
+    """The first packet of a flow; `port` is 0 where the protocol has none."""
+
+    src: Address
+    dst: Address
+    protocol: int
+    port: int
+
+
+def over_tailnets(examples: int, ask: Callable[[Tailnet], None]) -> None:
+    """Ask about so many tailnets, the same ones in every run; a failure is shrunk and
+    its tailnet described in a few lines."""
+    bounded = settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+    def of_case(case: Case) -> None:
+        ask(case.tailnet)
+
+    bounded(seed(2)(given(_cases())(of_case)))()
+
+
+class Case:
+    """A tailnet that prints as a person would sketch it."""
+
+    def __init__(self, tailnet: Tailnet) -> None:
+        self.tailnet = tailnet
+
+    def __repr__(self) -> str:
+        tailnet = self.tailnet
+        lines = [f"{tailnet.ipv4} {tailnet.ipv6}"]
+        off = [user.login for user in tailnet.users.values() if user.disabled]
+        lines += [f"{login} disabled" for login in off]
+        lines += [f"{g.name} = {', '.join(g.members)}" for g in tailnet.groups.values()]
+        lines += [f"{host.name} = {host.prefix}" for host in tailnet.hosts.values()]
+        for device in tailnet.devices.values():
+            marks = [str(route.prefix) for route in device.routes]
+            marks += ["disabled"] * device.disabled
+            marks += ["keyless"] * (device.public_key is None)
+            who = device.owner or " ".join(device.tags)
+            lines.append(
+                " ".join([device.name, str(device.ipv4), str(device.ipv6), who, *marks])
+            )
+        for prefix, approvers in tailnet.auto_approvers.routes:
+            lines.append(f"approve {prefix}: {', '.join(approvers)}")
+        for rule in tailnet.rules:
+            src = ", ".join(map(str, rule.src))
+            dst = ", ".join(map(str, rule.dst))
+            mark = " (disabled)" if rule.disabled else ""
+            lines.append(f"{src} -> {dst} on {rule.ports}{mark}")
+        return "\n    ".join(["", *lines, ""])
+
+
+@st.composite
+def _cases(draw: DrawFn) -> Case:
+    return Case(draw(tailnets()))
+
+
+@st.composite
+def tailnets(draw: DrawFn) -> Tailnet:
+    """A valid tailnet of 3 to 9 devices and 1 to 8 rules."""
+    ipv4, ipv6 = draw(st.sampled_from(RANGES))
+    logins = LOGINS[: draw(st.integers(1, len(LOGINS)))]
+    groups = {name: _group(draw, name, logins) for name in GROUPS}
+    devices = _devices(draw, IPv4Network(ipv4), IPv6Network(ipv6), logins)
+    routers = _routers(draw, devices)
+    devices |= {router.name: router for router in routers}
+    declared = draw(st.integers(0, 9)) < 9
+    bare = Tailnet(
+        name="acme",
+        domain="acme.internal",
+        ipv4=IPv4Network(ipv4),
+        ipv6=IPv6Network(ipv6),
+        place=_place(1),
+        users={login: _user(draw, login) for login in logins} if declared else {},
+        groups=groups,
+        tag_owners={tag: TagOwner(tag, (), _place(3)) for tag in TAGS},
+        devices=devices,
+    )
+    literals = _literals(bare)
+    hosts = {
+        name: Host(name, ip_network(draw(st.sampled_from(literals)), False), _place(4))
+        for name in sorted(HOSTS)
+    }
+    count = draw(st.integers(1, 8))
+    return Tailnet(
+        name=bare.name,
+        domain=bare.domain,
+        ipv4=bare.ipv4,
+        ipv6=bare.ipv6,
+        place=bare.place,
+        users=bare.users,
+        groups=bare.groups,
+        hosts=hosts,
+        tag_owners=bare.tag_owners,
+        devices=bare.devices,
+        auto_approvers=_approvers(draw, routers, groups),
+        rules=tuple(
+            _rule(draw, _Words.of(bare, hosts, literals), line)
+            for line in range(10, 10 + count)
+        ),
+    )
+
+
+def _place(line: int) -> Place:
+    return Place("tailnet.yaml", line)
+
+
+def _rarely(draw: DrawFn, percent: int) -> bool:
+    return draw(st.integers(1, 100)) > 100 - percent
+
+
+def _user(draw: DrawFn, login: str) -> User:
+    return User(login, _place(2), disabled=_rarely(draw, 8))
+
+
+def _group(draw: DrawFn, name: str, logins: tuple[str, ...]) -> Group:
+    if name == "group:none":
+        return Group(name, (), _place(2))
+    members = draw(
+        st.lists(
+            st.sampled_from([*logins, STRANGER]), min_size=1, max_size=3, unique=True
+        )
+    )
+    return Group(name, tuple(sorted(members)), _place(2))
+
+
+def _devices(
+    draw: DrawFn,
+    ipv4: IPv4Network,
+    ipv6: IPv6Network,
+    logins: tuple[str, ...],
+) -> dict[str, Device]:
+    names = DEVICES[: draw(st.integers(3, len(DEVICES)))]
+    return {
+        name: _device(draw, name, ipv4[index + 1], ipv6[index + 7], logins)
+        for index, name in enumerate(names)
+    }
+
+
+def _device(
+    draw: DrawFn,
+    name: str,
+    ipv4: IPv4Address,
+    ipv6: IPv6Address,
+    logins: tuple[str, ...],
+) -> Device:
+    tags: tuple[str, ...] = ()
+    owner = None
+    if draw(st.booleans()):
+        tags = tuple(sorted(draw(st.sets(st.sampled_from(TAGS), min_size=1))))
+    else:
+        owner = draw(st.sampled_from(logins))
+    number = DEVICES.index(name)
+    return Device(
+        name=name,
+        ipv4=ipv4,
+        ipv6=ipv6,
+        listen_port=20000 + number,
+        place=_place(5),
+        owner=owner,
+        tags=tags,
+        public_key=None if _rarely(draw, 10) else public_key(name),
+        endpoints=(Endpoint(ip_address(f"203.0.113.{number + 1}"), 51820),),
+        disabled=_rarely(draw, 8),
+    )
+
+
+def public_key(name: str) -> str:
+    """A well-formed WireGuard public key that nobody has the private half of."""
+    return b64encode(sha256(name.encode()).digest()).decode()
+
+
+def _routers(draw: DrawFn, devices: dict[str, Device]) -> list[Device]:
+    """Up to two devices with routes; now and then both offer the same ones."""
+    names = draw(st.lists(st.sampled_from(sorted(devices)), max_size=2, unique=True))
+    routes = draw(st.lists(st.sampled_from(ROUTES), min_size=2, unique=True))
+    if len(names) < 2:
+        shares = [routes]
+    elif _rarely(draw, 10):
+        shares = [routes, routes]
+    else:
+        shares = [routes[::2], routes[1::2]]
+    return [
+        _with_routes(devices[name], share)
+        for name, share in zip(names, shares, strict=False)
+    ]
+
+
+def _with_routes(device: Device, prefixes: list[str]) -> Device:
+    return Device(
+        name=device.name,
+        ipv4=device.ipv4,
+        ipv6=device.ipv6,
+        listen_port=device.listen_port,
+        place=device.place,
+        owner=device.owner,
+        tags=device.tags,
+        public_key=device.public_key,
+        endpoints=device.endpoints,
+        routes=tuple(
+            Route(prefix, _place(6))
+            for prefix in sorted(map(ip_network, prefixes), key=_in_order)
+        ),
+        disabled=device.disabled,
+    )
+
+
+def _in_order(network: Network) -> tuple[int, int, int]:
+    return network.version, int(network.network_address), network.prefixlen
+
+
+def _approvers(
+    draw: DrawFn, routers: list[Device], groups: dict[str, Group]
+) -> AutoApprovers:
+    """Mostly the right approver at the right prefix; also none, wrong, too narrow."""
+    entries: dict[Network, tuple[str, ...]] = {}
+    for router in routers:
+        for route in router.routes:
+            prefix = route.prefix
+            shape = draw(st.sampled_from(["same"] * 6 + ["wider", "narrower", "none"]))
+            if shape == "none" or (shape == "narrower" and prefix.num_addresses < 4):
+                continue
+            if shape == "wider":
+                prefix = prefix.supernet(new_prefix=8)
+            elif shape == "narrower":
+                prefix = next(prefix.subnets(prefixlen_diff=1))
+            right = _names_of(router, groups)
+            other = st.sampled_from([*TAGS, *LOGINS, "group:none"])
+            who = draw(st.sampled_from(right)) if draw(st.integers(0, 9)) else ""
+            entries[prefix] = tuple(sorted({who or draw(other), draw(other)}))
+    return AutoApprovers(tuple((p, entries[p]) for p in sorted(entries, key=_in_order)))
+
+
+def _names_of(device: Device, groups: dict[str, Group]) -> list[str]:
+    if device.tags:
+        return [*device.tags, "autogroup:tagged"]
+    mine = [name for name, group in groups.items() if device.owner in group.members]
+    return [device.owner or "", *mine, "autogroup:member"]
+
+
+def _literals(tailnet: Tailnet) -> list[str]:
+    """Prefixes that equal, hold or cut device addresses, routes and nothing."""
+    around: list[str] = [str(tailnet.ipv4), str(tailnet.ipv6), *NOWHERE]
+    for device in tailnet.devices.values():
+        around += [str(address) for address in device.addresses]
+        around += [f"{device.ipv4}/30", f"{device.ipv6}/126", f"{device.ipv4}/32"]
+    for prefix in map(ip_network, ROUTES):
+        around += [str(prefix), str(prefix.supernet()), str(prefix[0])]
+        if prefix.num_addresses > 4:
+            around += [str(half) for half in prefix.subnets(prefixlen_diff=1)]
+            around += [str(prefix[5]), f"{prefix[4]}/{prefix.max_prefixlen - 2}"]
+    return around
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a rule may say in one tailnet: texts by kind of selector."""
+
+    texts: dict[Kind, list[str]]
+    devices: frozenset[str]
+    hosts: frozenset[str]
+
+    @staticmethod
+    def of(tailnet: Tailnet, hosts: dict[str, Host], literals: list[str]) -> _Words:
+        owners = {d.owner for d in tailnet.devices.values() if d.owner}
+        tags = {tag for device in tailnet.devices.values() for tag in device.tags}
+        return _Words(
+            {
+                Kind.ANY: ["*"],
+                Kind.USER: [*sorted(owners), *sorted(owners), STRANGER],
+                Kind.GROUP: [*GROUPS, *GROUPS[:2]],
+                Kind.TAG: sorted(tags) or list(TAGS),
+                Kind.DEVICE: sorted(tailnet.devices),
+                Kind.HOST: sorted(hosts),
+                Kind.PREFIX: literals,
+                Kind.MEMBER: ["autogroup:member"],
+                Kind.TAGGED: ["autogroup:tagged"],
+                Kind.SELF: ["autogroup:self"],
+            },
+            frozenset(tailnet.devices),
+            frozenset(hosts),
+        )
+
+    def draw(self, draw: DrawFn, kinds: Iterable[Kind]) -> tuple[Selector, ...]:
+        chosen = draw(st.lists(st.sampled_from(list(kinds)), min_size=1, max_size=3))
+        texts = dict.fromkeys(draw(st.sampled_from(self.texts[k])) for k in chosen)
+        return tuple(
+            parse_selector(text, devices=self.devices, hosts=self.hosts)
+            for text in texts
+        )
+
+
+def _rule(draw: DrawFn, words: _Words, line: int) -> Rule:
+    grant = draw(st.booleans())
+    dst = words.draw(draw, Kind)
+    if any(selector.kind is Kind.SELF for selector in dst):
+        kinds = [*SELF_SOURCES] if grant else [*SELF_SOURCES, Kind.ANY]
+    else:
+        kinds = [kind for kind in Kind if kind is not Kind.SELF]
+    return Rule(
+        src=words.draw(draw, kinds),
+        dst=dst,
+        ports=_grant_ports(draw) if grant else _acl_ports(draw),
+        place=_place(line),
+        section="grants" if grant else "acls",
+        disabled=_rarely(draw, 8),
+    )
+
+
+def _grant_ports(draw: DrawFn) -> Ports:
+    entries = draw(st.lists(st.sampled_from(IP_ENTRIES), min_size=1, max_size=3))
+    return Ports.of(r for entry in entries for r in parse_ip(entry).ranges)
+
+
+def _acl_ports(draw: DrawFn) -> Ports:
+    if _rarely(draw, 15):
+        return parse_acl(draw(st.sampled_from(ACL_PORTLESS)), "*")
+    return parse_acl(
+        draw(st.sampled_from(ACL_PROTOCOLS)), draw(st.sampled_from(ACL_PORTS))
+    )
+
+
+def inbound(judge: Judge, node: str) -> Iterator[Packet]:
+    """Packets that the tunnel can bring to `node`.
+
+    Sources exist: another device's address or a host inside another's approved
+    route; anything else WireGuard drops before a filter sees it. Destinations are
+    the node's own and a few that it must refuse.
+    """
+    here = judge.devices[node]
+    sources = _of_others(judge, node)
+    elsewhere = [d.ipv4 for d in judge.devices.values() if d.name != node][:1]
+    destinations = [
+        *here.addresses,
+        *_hosts_in(judge, judge.approved(node)),
+        *_hosts_in(judge, (route.prefix for route in here.routes))[:2],
+        *elsewhere,
+        *map(ip_address, NOWHERE),
+    ]
+    yield from _packets(judge, sources, destinations)
+
+
+def outbound(judge: Judge, node: str) -> Iterator[Packet]:
+    """Packets that want to leave `node` through the tunnel.
+
+    Sources are the node's own addresses and hosts behind it; destinations others'
+    addresses and the hosts behind those, with a few that nobody has: unapproved
+    routes, switched-off devices, the node itself.
+    """
+    here = judge.devices[node]
+    sources = [*here.addresses, *_hosts_in(judge, judge.approved(node))]
+    declared = judge.tailnet.devices.values()
+    destinations = [
+        *_of_others(judge, node),
+        *_hosts_in(judge, (r.prefix for d in declared for r in d.routes))[:2],
+        *[d.ipv6 for d in declared if d.name not in judge.devices][:1],
+        *here.addresses,
+        *map(ip_address, NOWHERE),
+    ]
+    yield from _packets(judge, sources, destinations)
+
+
+def probes(tailnet: Tailnet) -> list[tuple[int, int]]:
+    """(protocol, port): both sides of every bound of every range, and what no rule
+    mentions; ICMP, whose port means nothing, comes with the family."""
+    found = {(6, 1), (17, 53), (132, 3868), (47, 0), (50, 0), (2, 0)}
+    for rule in tailnet.rules:
+        for protocol, first, last in rule.ports.ranges:
+            if protocol in WITH_PORTS:
+                near = (first - 1, first, last, last + 1)
+                found |= {(protocol, p) for p in near if 0 <= p <= 65535}
+            elif protocol not in (1, 58):
+                found.add((protocol, 0))
+    return sorted(found)
+
+
+def _packets(
+    judge: Judge, sources: Iterable[Address], destinations: Iterable[Address]
+) -> Iterator[Packet]:
+    ports = probes(judge.tailnet)
+    targets = sorted(dict.fromkeys(destinations), key=_by_family)
+    for src in sorted(dict.fromkeys(sources), key=_by_family):
+        for dst in targets:
+            if src.version != dst.version or src == dst:
+                continue
+            yield Packet(src, dst, 1 if src.version == 4 else 58, 0)
+            for protocol, port in ports:
+                yield Packet(src, dst, protocol, port)
+
+
+def _by_family(address: Address) -> tuple[int, int]:
+    return address.version, int(address)
+
+
+def _of_others(judge: Judge, node: str) -> list[Address]:
+    others = [d for d in judge.devices.values() if d.name != node]
+    routes = [route for other in others for route in judge.approved(other.name)]
+    return [a for d in others for a in d.addresses] + _hosts_in(judge, routes)
+
+
+def _hosts_in(judge: Judge, routes: Iterable[Network]) -> list[Address]:
+    """Up to four hosts of each route, at the edges of what the policy writes."""
+    tailnet = judge.tailnet
+    written = [host.prefix for host in tailnet.hosts.values()]
+    for rule in tailnet.rules:
+        written += [s.prefix for s in (*rule.src, *rule.dst) if s.prefix is not None]
+    edges = {int(p.network_address) for p in written}
+    edges |= {int(p.broadcast_address) + 1 for p in written}
+    hosts: list[Address] = []
+    for route in routes:
+        low, high = int(route.network_address), int(route.broadcast_address)
+        inside = sorted(e for e in edges if low <= e <= high)
+        chosen = dict.fromkeys([low, high, *inside])
+        make = type(route.network_address)
+        hosts += [make(value) for value in list(chosen)[:4]]
+    return hosts

@@ -1,0 +1,206 @@
+"""The compiled files against the naive judge: `firewall.nft` and `wireguard.conf`.
+
+The texts are read by interpreters that know nothing of the compiler (`nftsim`,
+`wgsim`). `TAILGIT_ORACLE_EXAMPLES` makes the run longer here too.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from ipaddress import ip_address
+
+import pytest
+
+from tailgit.model.tailnet import Tailnet
+from tests.oracle import wgsim
+from tests.oracle.generate import Packet, inbound, outbound, over_tailnets
+from tests.oracle.naive import Judge
+from tests.oracle.nftsim import Firewall
+from tests.oracle.nftsim import Packet as Seen
+
+EXAMPLES = int(os.environ.get("TAILGIT_ORACLE_EXAMPLES", "150")) // 3
+
+
+def _bundles(tailnet: Tailnet) -> dict[str, dict[str, str]]:
+    """The files of every node that gets any, by node and name."""
+    from tailgit.compile import compile_tailnet
+
+    return {
+        node: {name: data.decode() for name, data in bundle.files}
+        for node, bundle in compile_tailnet(tailnet).items()
+    }
+
+
+def _arriving(tailnet: Tailnet, p: Packet) -> Seen:
+    return Seen(p.src, p.dst, p.protocol, p.port, iif=tailnet.interface)
+
+
+def _leaving(tailnet: Tailnet, p: Packet, iif: str = "") -> Seen:
+    return Seen(p.src, p.dst, p.protocol, p.port, iif=iif, oif=tailnet.interface)
+
+
+def test_every_keyed_device_gets_files() -> None:
+    """A bundle exists for exactly the devices that count and have a key."""
+
+    def ask(tailnet: Tailnet) -> None:
+        devices = Judge(tailnet).devices
+        keyed = {name for name, device in devices.items() if device.public_key}
+        assert set(_bundles(tailnet)) == keyed
+
+    over_tailnets(EXAMPLES, ask)
+
+
+def test_firewall_lets_in_what_the_judge_allows() -> None:
+    """A new flow's packet from the tunnel passes prerouting exactly if it may."""
+    seen: Counter[bool] = Counter()
+
+    def ask(tailnet: Tailnet) -> None:
+        judge = Judge(tailnet)
+        for node, files in _bundles(tailnet).items():
+            firewall = Firewall.of(files["firewall.nft"])
+            for p in inbound(judge, node):
+                right = judge.allows(node, p.src, p.dst, p.protocol, p.port)
+                seen[right] += 1
+                found = firewall.judge("prerouting", _arriving(tailnet, p))
+                assert (found == "accept") == right, f"{node} lets in {p}: {found}"
+
+    over_tailnets(EXAMPLES, ask)
+    assert min(seen[True], seen[False]) > 1000
+
+
+def test_firewall_lets_out_what_the_judge_allows() -> None:
+    """A new flow's packet passes postrouting towards the tunnel exactly if it may;
+    what nobody has is stopped by the filter or has no peer to go to."""
+    seen: Counter[bool] = Counter()
+
+    def ask(tailnet: Tailnet) -> None:
+        judge = Judge(tailnet)
+        for node, files in _bundles(tailnet).items():
+            firewall = Firewall.of(files["firewall.nft"])
+            peers = wgsim.parse(files["wireguard.conf"])
+            for p in outbound(judge, node):
+                right = judge.may_send(node, p.src, p.dst, p.protocol, p.port)
+                seen[right] += 1
+                verdict = firewall.judge("postrouting", _leaving(tailnet, p))
+                found = verdict == "accept"
+                if not judge.belongs_to_another(node, p.dst):
+                    found = found and peers.route(p.dst) is not None
+                assert found == right, f"{node} lets out {p}: {verdict}"
+
+    over_tailnets(EXAMPLES, ask)
+    assert min(seen[True], seen[False]) > 1000
+
+
+def test_wireguard_has_the_peers_of_the_judge() -> None:
+    """Peers, by name and key, and their AllowedIPs are the judge's."""
+
+    def ask(tailnet: Tailnet) -> None:
+        judge = Judge(tailnet)
+        for node, files in _bundles(tailnet).items():
+            found = wgsim.parse(files["wireguard.conf"]).peers
+            assert {p.name: p.allowed_ips for p in found} == judge.peers(node)
+            for peer in found:
+                assert peer.public_key == tailnet.devices[peer.name].public_key
+
+    over_tailnets(EXAMPLES, ask)
+
+
+def test_replies_pass_and_strays_do_not() -> None:
+    """Whatever the rules say, a reply and the ICMP error of a known flow pass both
+    ways, while a packet of the original direction gains nothing from being
+    established: that is what cuts a revoked session."""
+
+    def ask(tailnet: Tailnet) -> None:
+        judge = Judge(tailnet)
+        for node, files in _bundles(tailnet).items():
+            firewall = Firewall.of(files["firewall.nft"])
+            for p in list(inbound(judge, node))[::50]:
+                seen = _arriving(tailnet, p)
+                for state, direction, passes in (
+                    ("established", "reply", True),
+                    ("related", "reply", True),
+                    ("related", "original", p.protocol in (1, 58)),
+                    ("established", "original", False),
+                ):
+                    again = Seen(
+                        seen.src,
+                        seen.dst,
+                        seen.protocol,
+                        seen.port,
+                        iif=seen.iif,
+                        state=state,
+                        direction=direction,
+                    )
+                    verdict = firewall.judge("prerouting", again)
+                    anew = firewall.judge("prerouting", seen)
+                    assert verdict == ("accept" if passes else anew)
+
+    over_tailnets(EXAMPLES // 2, ask)
+
+
+def test_nothing_goes_through_a_node_from_peer_to_peer() -> None:
+    """The forward hook drops what comes from the tunnel and would go back into it,
+    lets only approved sources into it, and leaves other traffic alone."""
+
+    def ask(tailnet: Tailnet) -> None:
+        judge = Judge(tailnet)
+        stranger = ip_address("198.51.100.77")
+        for node, files in _bundles(tailnet).items():
+            firewall = Firewall.of(files["firewall.nft"])
+            routes = judge.approved(node)
+            for p in list(outbound(judge, node))[::40]:
+                hairpin = _leaving(tailnet, p, iif=tailnet.interface)
+                assert firewall.judge("forward", hairpin) == "drop"
+                own = any(p.src in route for route in routes)
+                passed = firewall.judge("forward", _leaving(tailnet, p, iif="lan0"))
+                assert (passed == "accept") == own
+                if p.src.version == 4:
+                    other = Seen(stranger, p.dst, p.protocol, p.port, 1, "lan0", "wan0")
+                    assert firewall.judge("forward", other) == "accept"
+
+    over_tailnets(EXAMPLES // 2, ask)
+
+
+def test_own_addresses_are_not_reached_around_the_tunnel() -> None:
+    """A packet for one of the node's addresses that arrives through any other
+    interface than the tunnel and `lo` is dropped; other destinations are not ours."""
+
+    def ask(tailnet: Tailnet) -> None:
+        judge = Judge(tailnet)
+        for node, files in _bundles(tailnet).items():
+            firewall = Firewall.of(files["firewall.nft"])
+            for own in judge.devices[node].addresses:
+                beside = ip_address(int(own) + 4096)
+                for iif, dst, right in (
+                    ("eth0", own, "drop"),
+                    ("lo", own, "accept"),
+                    ("eth0", beside, "accept"),
+                ):
+                    p = Seen(type(own)(int(own) + 99), dst, 6, 22, iif=iif)
+                    assert firewall.judge("prerouting", p) == right
+
+    over_tailnets(EXAMPLES // 2, ask)
+
+
+@pytest.mark.skipif(not shutil.which("nft"), reason="no nft here")
+def test_nft_takes_every_generated_firewall() -> None:
+    """`nft -c` accepts the same texts that the interpreter read."""
+    texts: set[str] = set()
+
+    def ask(tailnet: Tailnet) -> None:
+        texts.update(files["firewall.nft"] for files in _bundles(tailnet).values())
+
+    over_tailnets(EXAMPLES, ask)
+    longest = sorted(texts, key=lambda text: (-len(text), text))[:40]
+    script = 'for text in "$@"; do printf %s "$text" | nft -c -f - || exit 1; done'
+    done = subprocess.run(
+        ["unshare", "-rn", "sh", "-c", script, "sh", *longest],
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(longest) > 10

@@ -1,0 +1,193 @@
+"""The access engine against the naive judge, over generated tailnets.
+
+`TAILGIT_ORACLE_EXAMPLES` (default 150) says how many tailnets each question is asked
+about. The sequence is the same in every run; a larger number makes it longer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tailgit.model.selectors import Kind, Selector
+from tailgit.model.tailnet import Tailnet
+from tests.oracle.generate import inbound, outbound, over_tailnets, probes
+from tests.oracle.naive import Judge, overlap
+
+if TYPE_CHECKING:
+    from tailgit.access import Relation
+
+EXAMPLES = int(os.environ.get("TAILGIT_ORACLE_EXAMPLES", "150"))
+MIXED_AT_LEAST = 0.3
+LIVE_AT_LEAST = EXAMPLES // 8
+
+
+@dataclass
+class Tally:
+    """What was judged, so that agreement can be shown not to be empty."""
+
+    tailnets: int = 0
+    packets: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    written: Counter[tuple[str, Kind]] = field(default_factory=Counter)
+    live: Counter[tuple[str, Kind]] = field(default_factory=Counter)
+    pairs: int = 0
+    mixed: int = 0
+    couples: int = 0
+    lopsided: int = 0
+
+    def add(self, judge: Judge) -> None:
+        """Count one tailnet: its selectors and the access of its device pairs."""
+        self.tailnets += 1
+        for rule in judge.tailnet.rules:
+            for side, selectors in (("src", rule.src), ("dst", rule.dst)):
+                for selector in selectors:
+                    self.written[side, selector.kind] += 1
+                    if not rule.disabled and _means_something(judge, selector):
+                        self.live[side, selector.kind] += 1
+        access = {
+            (a, b): tuple(_access(judge, a, b))
+            for a in judge.devices
+            for b in judge.devices
+            if a != b
+        }
+        self.pairs += len(access)
+        self.mixed += sum(any(x) and not all(x) for x in access.values())
+        self.couples += len(access) // 2
+        self.lopsided += sum(x != access[b, a] for (a, b), x in access.items()) // 2
+
+    def report(self) -> str:
+        """The table that the run ends with."""
+        packets = ", ".join(
+            f"{count} {way} {'allowed' if passed else 'denied'}"
+            for (way, passed), count in sorted(self.packets.items())
+        )
+        mixed, lopsided = self.mixed / self.pairs, self.lopsided / self.couples
+        lines = [
+            f"{self.tailnets} tailnets; packets: {packets}",
+            f"both access and denial: {mixed:.0%} of {self.pairs} ordered device pairs",
+            f"other access back than forth: {lopsided:.0%} of {self.couples} couples",
+            f"{'selector':<18}{'in src':>9}{'live':>7}{'in dst':>9}{'live':>7}",
+        ]
+        lines += [
+            f"{kind:<18}"
+            f"{self.written['src', kind]:>9}{self.live['src', kind]:>7}"
+            f"{self.written['dst', kind]:>9}{self.live['dst', kind]:>7}"
+            for kind in Kind
+        ]
+        return "\n".join(lines)
+
+    def rare(self) -> list[tuple[str, Kind]]:
+        """Selectors that stood for something too seldom to have been tested."""
+        wanted = [(side, kind) for side in ("src", "dst") for kind in Kind]
+        wanted.remove(("src", Kind.SELF))
+        return [key for key in wanted if self.live[key] < LIVE_AT_LEAST]
+
+
+def _access(judge: Judge, a: str, b: str) -> Iterator[bool]:
+    """What `a` may send to `b`, probe by probe."""
+    here, there = judge.devices[a], judge.devices[b]
+    for src, dst in ((here.ipv4, there.ipv4), (here.ipv6, there.ipv6)):
+        for protocol, port in probes(judge.tailnet):
+            yield judge.allows(b, src, dst, protocol, port)
+
+
+def _means_something(judge: Judge, selector: Selector) -> bool:
+    """Whether the selector stands for any device, address or route that exists."""
+    if selector.kind is Kind.ANY:
+        return True
+    if selector.kind is Kind.SELF:
+        return any(device.owner for device in judge.devices.values())
+    named = judge.networks(selector)
+    return any(overlap(named, judge.own(d)) for d in judge.devices.values())
+
+
+def _relation(tailnet: Tailnet) -> Relation:
+    from tailgit.access import Relation
+
+    return Relation.of(tailnet)
+
+
+def test_engine_accepts_what_the_judge_allows(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """At every device, every packet the tunnel can bring is judged alike; every kind
+    of selector took part, on both sides, and access and denial are both common."""
+    tally = Tally()
+
+    def ask(tailnet: Tailnet) -> None:
+        judge, relation = Judge(tailnet), _relation(tailnet)
+        tally.add(judge)
+        for node in judge.devices:
+            for p in inbound(judge, node):
+                right = judge.allows(node, p.src, p.dst, p.protocol, p.port)
+                tally.packets["inbound", right] += 1
+                found = relation.accepts(node, p.src, p.dst, p.protocol, p.port)
+                assert found == right, f"{node} accepts {p}: {found}, not {right}"
+
+    over_tailnets(EXAMPLES, ask)
+    record_property("oracle", tally.report())
+    assert min(tally.packets["inbound", way] for way in (True, False)) > 1000
+    assert tally.rare() == []
+    assert tally.mixed / tally.pairs >= MIXED_AT_LEAST
+
+
+def test_engine_sends_what_some_receiver_accepts() -> None:
+    """A packet may leave exactly if its source is the sender's own and another device
+    that has its destination would accept it; what nobody has goes nowhere."""
+    tally = Tally()
+
+    def ask(tailnet: Tailnet) -> None:
+        judge, relation = Judge(tailnet), _relation(tailnet)
+        for node in judge.devices:
+            ways = [ip for ips in relation.peers(node).values() for ip in ips]
+            for p in outbound(judge, node):
+                right = judge.may_send(node, p.src, p.dst, p.protocol, p.port)
+                tally.packets["outbound", right] += 1
+                found = relation.sends(node, p.src, p.dst, p.protocol, p.port)
+                if not judge.belongs_to_another(node, p.dst):
+                    # The filter may say yes to `*`: WireGuard has no peer for it.
+                    found = found and any(p.dst in way for way in ways)
+                assert found == right, f"{node} sends {p}: {found}, not {right}"
+
+    over_tailnets(EXAMPLES, ask)
+    assert min(tally.packets["outbound", way] for way in (True, False)) > 1000
+
+
+def test_engine_approves_the_same_routes() -> None:
+    """The routes that count are those with an approver, at each device."""
+    seen: Counter[bool] = Counter()
+
+    def ask(tailnet: Tailnet) -> None:
+        judge, relation = Judge(tailnet), _relation(tailnet)
+        for node, device in judge.devices.items():
+            right = judge.approved(node)
+            seen.update(route.prefix in right for route in device.routes)
+            found = relation.approved(node)
+            assert len(found) == len(set(found))
+            assert set(found) == set(right), f"approved at {node}"
+
+    over_tailnets(EXAMPLES, ask)
+    assert min(seen[True], seen[False]) > EXAMPLES // 6
+
+
+def test_engine_gives_the_same_peers_and_allowed_ips() -> None:
+    """Peers are those that may reach or be reached, with the routes that go with it,
+    and being a peer is mutual."""
+    seen: Counter[str] = Counter()
+
+    def ask(tailnet: Tailnet) -> None:
+        judge, relation = Judge(tailnet), _relation(tailnet)
+        for node in judge.devices:
+            right = judge.peers(node)
+            seen["peers"] += len(right)
+            seen["strangers"] += len(judge.devices) - 1 - len(right)
+            seen["routes"] += sum(len(ips) - 2 for ips in right.values())
+            found = {p: frozenset(ips) for p, ips in relation.peers(node).items()}
+            assert found == right, f"peers of {node}"
+            assert all(node in judge.peers(peer) for peer in right)
+
+    over_tailnets(EXAMPLES, ask)
+    assert min(seen.values()) > EXAMPLES // 3
