@@ -38,9 +38,10 @@ def naive_root(leaves: list[str]) -> str:
     """The root, by the definition: pairs from the left, an odd one moves up."""
     if len(leaves) == 1:
         return leaves[0]
-    above = []
-    for i in range(0, len(leaves) - 1, 2):
-        above.append(digest(f"node\n{leaves[i]}\n{leaves[i + 1]}\n"))
+    above = [
+        digest(f"node\n{leaves[i]}\n{leaves[i + 1]}\n")
+        for i in range(0, len(leaves) - 1, 2)
+    ]
     if len(leaves) % 2:
         above.append(leaves[-1])
     return naive_root(above)

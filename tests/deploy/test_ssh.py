@@ -69,7 +69,7 @@ def test_a_host_key_of_another_type_is_a_mismatch_too(node: Node) -> None:
 def test_known_hosts_and_the_users_configuration_have_no_say(
     node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A known_hosts that vouches for the other key, and a Host block, change nothing."""
+    """A known_hosts file that vouches for it, and a Host block, change nothing."""
     ssh = tmp_path / "home" / ".ssh"
     ssh.mkdir(parents=True)
     known = f"[127.0.0.1]:{node.port} {public(node.host)}\n"
@@ -85,7 +85,9 @@ def test_known_hosts_and_the_users_configuration_have_no_say(
 
 def test_a_key_that_the_node_does_not_know_is_refused(node: Node) -> None:
     """The sentence says who was refused where, the help what to try."""
-    with pytest.raises(LoginRefused, match="does not let .* in with our key") as caught:
+    with pytest.raises(
+        LoginRefused, match=r"does not let .* in with our key"
+    ) as caught:
         ask(node, key=make_key(node.folder / "stranger"))
     assert "--identity" in caught.value.help
 
@@ -113,9 +115,9 @@ def test_a_port_that_accepts_and_says_nothing_runs_into_the_time_limit(
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         login = replace(node.login(), port=silent.getsockname()[1])
+        executor = AsyncSsh(identity(node.controller), connect_seconds=1)
         started = time.monotonic()
-        with pytest.raises(Unreachable, match="no answer from .* within 1 s"):
-            executor = AsyncSsh(identity(node.controller), connect_seconds=1)
+        with pytest.raises(Unreachable, match=r"no answer from .* within 1 s"):
             asyncio.run(observe(executor, "acme", login))
         assert time.monotonic() - started < 4
 
@@ -193,7 +195,7 @@ def test_a_node_that_hangs_runs_into_its_time_limit(
     )
     node.answers("observe", observation(), before="sleep 20\n")
     started = time.monotonic()
-    with pytest.raises(Unreachable, match="no answer from .* within 1 s"):
+    with pytest.raises(Unreachable, match=r"no answer from .* within 1 s"):
         ask(node)
     assert time.monotonic() - started < 5
 
@@ -202,7 +204,7 @@ def test_a_connection_that_dies_half_way_is_unreachable(node: Node) -> None:
     """sshd killed in the middle of an answer: no answer, and never a wrong one."""
     kill = "echo TAILGIT 1; kill -9 $PPID; sleep 1\n"
     node.answers("observe", observation(), before=kill)
-    with pytest.raises(Unreachable, match="closed the connection|Connection"):
+    with pytest.raises(Unreachable, match=r"closed the connection|Connection"):
         ask(node)
 
 
@@ -396,5 +398,3 @@ def test_a_wanted_fingerprint_is_found_among_all_types(
     with pytest.raises(HostKeyMismatch, match="it has ED25519 SHA256:") as caught:
         find(f"SHA256:{'A' * 43}")
     assert isinstance(caught.value, NodeError)
-
-

@@ -72,6 +72,8 @@ def test_links_lead_somewhere() -> None:
 
 def test_threats_name_tests_that_exist() -> None:
     """Each test that docs/threats.md gives as a proof is there."""
-    named = re.findall(r"`(tests/[\w./-]+)`", (ROOT / "docs/threats.md").read_text())
+    named = re.findall(
+        r"`((?:tests|scripts)/[\w./-]+)`", (ROOT / "docs/threats.md").read_text()
+    )
     assert len(set(named)) > 5
     assert [path for path in named if not (ROOT / path).exists()] == []

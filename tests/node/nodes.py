@@ -98,8 +98,10 @@ class Node:
         self.signer = signer
         command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
         self.first = subprocess.Popen(
-            [*command, "--mount-proc", "sh", "-c", BUILD, "build", str(folder)]
-            + [shell, BUSYBOX_TOOLS],
+            [
+                *(*command, "--mount-proc", "sh", "-c", BUILD),
+                *("build", str(folder), shell, BUSYBOX_TOOLS),
+            ]
         )
         children = Path(f"/proc/{self.first.pid}/task/{self.first.pid}/children")
         wait(lambda: children.read_text().strip() != "")
@@ -246,9 +248,9 @@ class Node:
         stamps = {}
         for top in (STATE, "/etc/tailgit", "/etc/hosts", "/run/tailgit"):
             base = self.path(top)
+            if not base.exists():
+                continue
             for path in [base, *(base.rglob("*") if base.is_dir() else ())]:
-                if path.name == "events":
-                    continue
                 stat = path.stat()
                 key = str(path.relative_to(self.root))
                 stamps[key] = (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)

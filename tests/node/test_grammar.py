@@ -9,7 +9,7 @@ from tests.node.parcel import FILES, PEER, WIREGUARD
 
 pytestmark = pytest.mark.live
 
-OTHER_PEER = "B" * 43 + "="
+OTHER_PEER = "B" * 42 + "A="
 
 # name: (file, text to replace, what to put there); "" for the text means append.
 HOSTILE = {
@@ -138,6 +138,7 @@ HOSTILE = {
     "wg: port twice": ("wireguard.conf", "FwMark", "ListenPort = 1\nFwMark"),
     "wg: a peer without key": ("wireguard.conf", f"PublicKey = {PEER}\n", ""),
     "wg: a key too short": ("wireguard.conf", PEER, PEER[1:]),
+    "wg: a key that wg refuses": ("wireguard.conf", PEER, PEER[:42] + "B="),
     "wg: a peer twice": ("wireguard.conf", "", f"\n[Peer]\nPublicKey = {PEER}\n"),
     "wg: an endpoint by name": (
         "wireguard.conf",
@@ -243,7 +244,7 @@ BENIGN = {
 
 @pytest.mark.parametrize("case", BENIGN)
 def test_text_within_the_grammar_runs(node: Node, case: str) -> None:
-    """The grammar is not so narrow that a good bundle is kept out, or not found again."""
+    """The grammar keeps no good bundle out, and observe finds all of it again."""
     file, old, new = BENIGN[case]
     text = FILES[file].replace(old, new) if old else FILES[file] + new
     node.apply(node.parcel(files=dict(FILES, **{file: text})))

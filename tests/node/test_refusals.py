@@ -72,9 +72,9 @@ def sparse_member() -> bytes:
 
 
 PARCELS: dict[str, tuple[str, Callable[[Parcel], bytes]]] = {
-    "nothing at all": ("bad-parcel", lambda p: b""),
-    "rubbish": ("bad-parcel", lambda p: b"rubbish" * 1000),
-    "an empty tar": ("bad-parcel", lambda p: tar([])),
+    "nothing at all": ("bad-parcel", lambda _: b""),
+    "rubbish": ("bad-parcel", lambda _: b"rubbish" * 1000),
+    "an empty tar": ("bad-parcel", lambda _: tar([])),
     "a compressed parcel": ("bad-parcel", lambda p: gzip.compress(p.build())),
     "members in another order": (
         "bad-parcel",
@@ -100,15 +100,15 @@ PARCELS: dict[str, tuple[str, Callable[[Parcel], bytes]]] = {
     ),
     "only symlinks": (
         "bad-parcel",
-        lambda p: hostile_tar(*(link(m, "/etc/shadow") for m in MEMBERS)),
+        lambda _: hostile_tar(*(link(m, "/etc/shadow") for m in MEMBERS)),
     ),
     "only hard links": (
         "bad-parcel",
-        lambda p: hostile_tar(
+        lambda _: hostile_tar(
             *(link(m, "/etc/shadow", tarfile.LNKTYPE) for m in MEMBERS)
         ),
     ),
-    "a member of eight gigabytes of nothing": ("bad-parcel", lambda p: sparse_member()),
+    "a member of eight gigabytes of nothing": ("bad-parcel", lambda _: sparse_member()),
     "a parcel above the limit": (
         "bad-parcel",
         lambda p: p.build() + b"\0" * (64 << 20),
@@ -279,7 +279,7 @@ def test_a_parcel_for_another_key_is_refused(refusing: Node) -> None:
 
 @pytest.mark.parametrize("case", ["unknown file", "no filter", "no peers"])
 def test_a_bundle_of_other_files_is_refused(refusing: Node, case: str) -> None:
-    """A file that this script does not know is not skipped, and none may be left out."""
+    """A file that the script does not know is not skipped; none may be left out."""
     files = dict(FILES)
     if case == "unknown file":
         files["relay.nft"] = "table inet relay {}\n"
@@ -289,7 +289,7 @@ def test_a_bundle_of_other_files_is_refused(refusing: Node, case: str) -> None:
 
 
 def test_what_nft_refuses_is_not_staged(refusing: Node) -> None:
-    """Text of the right form that nft can't load is found before anything is touched."""
+    """Text of the right form that nft can't load is found before anything changes."""
     files = dict(FILES)
     files["firewall.nft"] = files["firewall.nft"].replace("dstnat - 10", "nonsense")
     answer = refusing.stage(refusing.parcel(files=files))
@@ -406,11 +406,13 @@ def test_a_second_request_waits_and_then_is_told_busy(node: Node) -> None:
 
 
 def test_a_full_disk_is_said_and_survived(node: Node) -> None:
-    """Neither a parcel nor an activation is kept in halves when nothing can be written."""
+    """When nothing can be written, nothing is kept in halves and what runs goes on."""
     node.apply(node.parcel())
     node.sh(
-        "cp -a /var/lib/tailgit /run/keep; mount -t tmpfs -o size=128k tmpfs /var/lib/tailgit"
-        "; cp -a /run/keep/. /var/lib/tailgit/; cat /dev/zero >/var/lib/tailgit/fill || :"
+        "cp -a /var/lib/tailgit /run/keep;"
+        "mount -t tmpfs -o size=128k tmpfs /var/lib/tailgit;"
+        "cp -a /run/keep/. /var/lib/tailgit/;"
+        "cat /dev/zero >/var/lib/tailgit/fill || :"
     )
     assert node.stage(node.parcel(height=8)).error == "io"
     assert node.generations() == ["1"]

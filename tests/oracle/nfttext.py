@@ -242,6 +242,8 @@ def _hook(chain: Chain, words: list[str]) -> None:
         raise Unknown(f"type {' '.join(words)}")
     if base not in PRIORITIES and not re.fullmatch(r"-?\d+", base):
         raise Unknown(f"priority {base}")
+    if {"dstnat": "prerouting", "srcnat": "postrouting"}.get(base, hook) != hook:
+        raise Unknown(f"priority {base} at {hook}")
     chain.kind, chain.hook = kind, hook
     chain.priority = PRIORITIES.get(base, 0) + int(offset)
     if base not in PRIORITIES:

@@ -181,10 +181,8 @@ def test_an_older_commit_is_refused() -> None:
     """A job that is run again must not undo what came after it."""
     history = History(lineage={OLD: Lineage.NOT_ANCESTOR})
     made = plan_of(running(BEFORE), history=history)
-    assert made.refusals == (
-        "db-1: applied is 1111111, which 2222222 does not contain; "
-        "bring the branch up to date",
-    )
+    (said,) = made.refusals
+    assert said.startswith("db-1: applied is 1111111, which 2222222 does not contain;")
 
 
 def test_an_unknown_commit_is_refused() -> None:
@@ -316,9 +314,7 @@ def test_a_plan_is_stale_when_a_node_changed_meanwhile() -> None:
     kept = plan_of(running(BEFORE))
     assert stale_because(kept, plan_of(running(BEFORE))) == ()
     now = plan_of(replace(running(BEFORE), live=2))
-    assert stale_because(kept, now) == (
-        "db-1 is not as it was when this was planned",
-    )
+    assert stale_because(kept, now) == ("db-1 is not as it was when this was planned",)
 
 
 def test_a_plan_is_stale_for_another_commit_or_compiler() -> None:

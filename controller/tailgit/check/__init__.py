@@ -6,10 +6,11 @@ from tailgit.check.devices import check_devices
 from tailgit.check.policy import check_policy
 from tailgit.check.references import check_references
 from tailgit.check.routes import check_routes
+from tailgit.load import Loaded
 from tailgit.model.findings import Finding, in_order
 from tailgit.model.tailnet import Tailnet
 
-__all__ = ["check"]
+__all__ = ["check", "examine"]
 
 
 def check(tailnet: Tailnet) -> tuple[Finding, ...]:
@@ -22,3 +23,17 @@ def check(tailnet: Tailnet) -> tuple[Finding, ...]:
         for judge in (check_references, check_devices, check_routes, check_policy)
         for finding in judge(tailnet)
     )
+
+
+def examine(loaded: Loaded) -> tuple[Finding, ...]:
+    """The findings of loading and of `check`, all at once.
+
+    Where loading found errors, what could be built is checked too, so that nobody
+    mends a repository in two rounds; a place that has an error already gets no other.
+    """
+    tailnet = loaded.tailnet or loaded.partial
+    if tailnet is None:
+        return loaded.findings
+    wrong = {finding.place for finding in loaded.findings if finding.is_error}
+    more = [finding for finding in check(tailnet) if finding.place not in wrong]
+    return in_order((*loaded.findings, *more))

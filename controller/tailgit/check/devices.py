@@ -125,14 +125,21 @@ def _old_names(tailnet: Tailnet) -> Iterator[Finding]:
     for device in tailnet.devices.values():
         for index, old in enumerate(device.formerly):
             other = claimed.setdefault(old, device)
-            if other is not device or old == device.name:
-                yield finding(
-                    "formerly-clash",
-                    _at(device, "formerly", index),
-                    f"`{old}` is the name of `{other.name}`, now or once",
-                    "an old name belongs to one device, for its addresses",
-                    [other.place],
-                )
+            if old == device.name:
+                message = f"`{old}` is the device's name now"
+            elif other is device:
+                continue
+            elif other.name == old:
+                message = f"`{old}` is another device"
+            else:
+                message = f"`{other.name}` was called `{old}` once, too"
+            yield finding(
+                "formerly-clash",
+                _at(device, "formerly", index),
+                message,
+                "an old name belongs to one device, since addresses follow from it",
+                [other.place],
+            )
 
 
 def _shared(

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailgit.cli.tailnet import Repo, valid, valid_tailnet
+from tailgit.cli.tailnet import Repo, valid_tailnet
 from tailgit.errors import Refused, SourceError, UsageError
+from tailgit.model.near import meant
 from tailgit.model.tailnet import Ssh
+from tailgit.model.text import shown
 
 if TYPE_CHECKING:
     from tailgit.deploy.enroll import Keys
     from tailgit.deploy.ssh import Login
-    from tailgit.load import Loaded
     from tailgit.model.tailnet import Device, Tailnet
 
 app = typer.Typer(help="Enroll the machines of a tailnet.", rich_markup_mode=None)
@@ -97,8 +98,8 @@ def enroll(
     """
     if host_key is not None and not _FINGERPRINT.fullmatch(host_key):
         raise UsageError(f"`{host_key}` is not a fingerprint like SHA256:…")
-    loaded = valid(repo)
-    tailnet, found = _device(loaded, name)
+    tailnet = valid_tailnet(repo)
+    found = _device(tailnet, name)
     public = _controller_key(controller_key, identity)
     keys = _keys(public, signer_key, repo)
     admin = _admin(found, login, host_key)
@@ -108,29 +109,22 @@ def enroll(
     ssh = found.ssh or Ssh(admin.host, admin.port)
     node = replace(admin, host=ssh.host, port=ssh.port, user=ssh.user)
     proof = _prove(tailnet.name, node, public, key)
-    written = _write(repo, loaded.root, found, node, key)
+    written = _write(repo, found, node, key)
     _report(node, key, proof, written)
 
 
-def _device(loaded: Loaded, name: str) -> tuple[Tailnet, Device]:
-    """The tailnet and the device in it; a `UsageError` that may know a better name."""
-    from difflib import get_close_matches
-
-    tailnet = loaded.tailnet
-    if tailnet is None:
-        raise SourceError("there is no tailnet here", "--repo names its folder")
+def _device(tailnet: Tailnet, name: str) -> Device:
+    """The device of that name; a `UsageError` that may know a better one."""
     found = tailnet.devices.get(name)
     if found is None:
-        close = get_close_matches(name, tailnet.devices, n=1)
         raise UsageError(
-            f"{tailnet.name} has no device `{name}`",
-            f"did you mean `{close[0]}`?"
-            if close
-            else "declare it first: an owner or tags, and its endpoints",
+            f"{tailnet.name} has no device `{shown(name)}`",
+            meant(name, tailnet.devices)
+            or "declare it first: an owner or tags, and its endpoints",
         )
     if found.disabled:
         raise Refused(f"{name} is disabled", "take `disabled: true` out first")
-    return tailnet, found
+    return found
 
 
 def _controller_key(chosen: Path | None, identity: Path | None) -> Path:
@@ -260,27 +254,14 @@ def _prove(tailnet: str, node: Login, public: Path, key: str) -> bool:
     return True
 
 
-def _write(
-    repo: Path, root: str, device: Device, node: Login, key: str
-) -> Path | None:
-    """Write what the repository does not say yet; the file, None if it says it all.
-
-    `root` is the tailnet's folder below the top of the repository.
-    """
+def _write(repo: Path, device: Device, node: Login, key: str) -> Path | None:
+    """Write what the repository does not say yet; the file, None if it says it all."""
     from tailgit.edit.device import set_device
-    from tailgit.load.git import Repo as Repository
 
     fields = _missing(device, node, key)
     if not fields:
         return None
-    file = set_device(Repository(repo).toplevel / root, device.name, fields)
-    again = valid_tailnet(repo).devices[device.name]
-    if _missing(again, node, key):
-        raise SourceError(
-            f"{file} was written, but {device.name} is not read back as it should be",
-            "look at `git diff`; another file may define parts of it",
-        )
-    return file
+    return set_device(repo, device.name, fields)
 
 
 def _missing(device: Device, node: Login, key: str) -> Mapping[tuple[str, ...], str]:

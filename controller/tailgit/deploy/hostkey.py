@@ -27,7 +27,9 @@ async def host_keys(node: str, host: str, port: int) -> AsyncIterator[str]:
         except (OSError, asyncssh.Error) as error:
             if found:
                 return  # it has none of the types that are left, and hangs up
-            raise cause(Login(node, host, port, "", ""), error, CONNECT_SECONDS) from None
+            raise cause(
+                Login(node, host, port, "", ""), error, CONNECT_SECONDS
+            ) from None
         if key is None:
             return
         found = True

@@ -219,7 +219,9 @@ def _host_key_algorithms(pinned: asyncssh.SSHKey) -> list[str]:
     """The pinned key's first, then all others: a machine that has no key of that type
     shall show what it has, to be told apart from one that breaks off."""
     kind = pinned.get_algorithm()
-    own = [k for k in HOST_KEY_TYPES if k == kind or (kind, k[:3]) == ("ssh-rsa", "rsa")]
+    own = [
+        k for k in HOST_KEY_TYPES if k == kind or (kind, k[:3]) == ("ssh-rsa", "rsa")
+    ]
     return [*own, *(k for k in HOST_KEY_TYPES if k not in own)]
 
 

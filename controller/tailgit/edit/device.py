@@ -59,9 +59,9 @@ def set_device(folder_root: Path, name: str, fields: Mapping[Field, str]) -> Pat
     text = data.decode("utf-8")
     before = _document(data, file)
     wanted = {field: value for field, value in fields.items() if value}
+    defaults = _plain(before["deviceDefaults"]) if "deviceDefaults" in before else {}
     for field, value in wanted.items():
-        defaults = before.get("deviceDefaults")
-        text = _set(text, ("devices", name), field, value, _plain(defaults) if defaults else {})
+        text = _set(text, ("devices", name), field, value, defaults)
     after_data = text.encode()
     if after_data == data:
         return path

@@ -13,12 +13,7 @@ any other. A `Lab` is an executor for `tailgit.probe`.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
-import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
@@ -29,28 +24,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-import tailgit
 from tailgit.errors import LabError
+from tailgit.lab import contact
 from tailgit.lab import topology as paper
 from tailgit.lab.furnish import HOME, KNOWN_HOSTS, SCRATCH
 from tailgit.lab.requirements import ADMIN_PATH, require_root, require_tools
 from tailgit.lab.supervisor import KEEP
 from tailgit.lab.topology import CONTROLLER, HOST_KEY, ROUTER, Machine, Topology
 
-_SOCKET = "tailgit-lab/"
-_ANSWER_LIMIT = 60.0
 _SCRIPT_LIMIT = 30.0
-_END_LIMIT = 20.0
 
 Progress = Callable[[str], None]
-
-
-def running() -> tuple[str, ...]:
-    """The names of the labs that run on this machine, in order."""
-    prefix = f"@{_SOCKET}"
-    lines = Path("/proc/net/unix").read_text().splitlines()[1:]
-    names = (line.split()[-1] for line in lines if prefix in line)
-    return tuple(sorted({name.removeprefix(prefix) for name in names}))
 
 
 class Command(subprocess.Popen[bytes]):
@@ -98,7 +82,7 @@ class Lab:
         shown = str(repo.resolve()) if repo else None
         paths = _visible([*([repo] if repo else []), *visible])
         about = {"name": topology.name, "repo": shown, "visible": paths}
-        lab = Lab(topology.name, {}, {}, shown, _alive=_start(about))
+        lab = Lab(topology.name, {}, {}, shown, _alive=contact.start(about))
         try:
             lab._build(topology, progress)
         except BaseException:
@@ -110,7 +94,7 @@ class Lab:
     def open(name: str) -> Lab:
         """The lab that runs under this name; `LabError` if there is none."""
         require_root()
-        answer = _ask(name, {"verb": "describe"})
+        answer = contact.ask(name, {"verb": "describe"})
         lab = Lab(name, {}, {}, answer["about"]["repo"])
         lab._remember(answer)
         return lab
@@ -124,7 +108,7 @@ class Lab:
 
     def down(self) -> None:
         """End the lab and wait until all its processes are gone."""
-        _end(self.name)
+        contact.end(self.name)
         if self._alive is not None:
             os.close(self._alive)
             self._alive = None
@@ -179,7 +163,7 @@ class Lab:
         return {
             **settings,
             "PATH": f"{Path(sys.executable).parent}:{ADMIN_PATH}",
-            "PYTHONPATH": _package_root(),
+            "PYTHONPATH": contact.package_root(),
             "HOME": str(HOME),
             "TMPDIR": str(SCRATCH),
         }
@@ -244,7 +228,7 @@ class Lab:
         link = f"lan{lans}"
         self._make([Machine(name, "host")], {})
         links = [[router, link, name, "eth0"]]
-        _ask(self.name, {"verb": "links", "links": links})
+        contact.ask(self.name, {"verb": "links", "links": links})
         scripts = {
             router: "set -eu\n" + paper.lan_router_script(link, v4, v6, mtu),
             name: paper.lan_host_script(v4, v6, mtu),
@@ -260,7 +244,7 @@ class Lab:
         }
         self._make(topology.machines, names)
         links = [[ROUTER, ln, m.name, "eth0"] for ln, m in topology.on_router]
-        _ask(self.name, {"verb": "links", "links": links})
+        contact.ask(self.name, {"verb": "links", "links": links})
         self._scripts({ROUTER: paper.router_script(topology)})
         progress("addresses, host keys, sshd")
         said = self._scripts(
@@ -280,7 +264,7 @@ class Lab:
             }
             for machine in machines
         ]
-        self._remember(_ask(self.name, {"verb": "machines", "specs": specs}))
+        self._remember(contact.ask(self.name, {"verb": "machines", "specs": specs}))
 
     def _remember(self, answer: dict[str, Any]) -> None:
         for record in answer["machines"]:
@@ -325,90 +309,6 @@ def _known_as(name: str, port: int) -> str:
     return name if port == 22 else f"[{name}]:{port}"
 
 
-def _package_root() -> str:
-    return str(Path(tailgit.__file__).resolve().parents[1])
-
-
 def _visible(paths: Iterable[Path]) -> list[str]:
-    ours = [Path(sys.prefix), Path(sys.base_prefix), Path(_package_root())]
+    ours = [Path(sys.prefix), Path(sys.base_prefix), Path(contact.package_root())]
     return sorted({str(path.resolve()) for path in [*ours, *paths]})
-
-
-def _start(about: Mapping[str, Any]) -> int:
-    """Start the supervisor; the end of the pipe that keeps the lab alive."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(f"\0{_SOCKET}{about['name']}")
-    except OSError:
-        listener.close()
-        raise LabError(
-            f"lab {about['name']} is already up",
-            f"tailgit lab down --name {about['name']}, or choose another --name",
-        ) from None
-    alive, ours = os.pipe()
-    with listener:
-        arguments = [json.dumps(about), str(listener.fileno()), str(alive)]
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "tailgit.lab.supervisor", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            pass_fds=(listener.fileno(), alive),
-            env={"PATH": ADMIN_PATH, "PYTHONPATH": _package_root()},
-            cwd="/",
-            start_new_session=True,
-            timeout=_SCRIPT_LIMIT,
-        )
-    os.close(alive)
-    if done.returncode != 0:
-        os.close(ours)
-        raise LabError(f"the lab did not start: {done.stderr.decode().strip()}")
-    return ours
-
-
-def _connect(name: str) -> socket.socket:
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    client.settimeout(_ANSWER_LIMIT)
-    try:
-        client.connect(f"\0{_SOCKET}{name}")
-    except OSError:
-        client.close()
-        others = ", ".join(running())
-        raise LabError(
-            f"no lab {name} is up",
-            f"these are: {others}" if others else "tailgit lab up starts one",
-        ) from None
-    return client
-
-
-def _ask(name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    with _connect(name) as client, client.makefile("rwb") as stream:
-        stream.write(json.dumps(request).encode() + b"\n")
-        stream.flush()
-        try:
-            line = stream.readline()
-        except TimeoutError:
-            raise LabError(f"lab {name} does not answer") from None
-    if not line.endswith(b"\n"):
-        raise LabError(f"lab {name} ended while it was asked")
-    answer: dict[str, Any] = json.loads(line)
-    if "error" in answer:
-        raise LabError(answer["error"], answer["help"])
-    return answer
-
-
-def _end(name: str) -> None:
-    """Kill the PID 1 of a lab: the kernel kills the rest before that is over."""
-    try:
-        with _connect(name) as client:
-            peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            process = os.pidfd_open(struct.unpack("3i", peer)[0])
-    except (LabError, ProcessLookupError):
-        return
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(process, signal.SIGKILL)
-    ended = select.poll()
-    ended.register(process, select.POLLIN)
-    gone = ended.poll(_END_LIMIT * 1000)
-    os.close(process)
-    if not gone:
-        raise LabError(f"lab {name} does not end")

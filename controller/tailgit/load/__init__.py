@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailgit.load.documents import read_sections
+from tailgit.load.documents import elsewhere, read_sections
 from tailgit.load.git import Repo
 from tailgit.load.source import ROOT_FILE, Source, open_source, root_of, roots_of
 from tailgit.load.tailnet import build_tailnet
@@ -24,12 +24,15 @@ class Loaded:
 
     `root` is the tailnet's folder relative to the top of the repository (`""` = the
     top), `commit` the id of the revision it was read from, None for a folder.
+    `partial` is what could be built in spite of errors, where every file could be
+    read: good for finding more of them (`check.examine`) and for nothing else.
     """
 
     tailnet: Tailnet | None
     findings: tuple[Finding, ...]
     root: str
     commit: str | None
+    partial: Tailnet | None = None
 
 
 def load(path: Path, revision: str | None = None) -> Loaded:
@@ -49,9 +52,17 @@ def load_from(source: Source, root: str) -> Loaded:
     findings: list[Finding] = []
     with _no_garbage_collection():
         sections = read_sections(source, root, findings)
-        tailnet = build_tailnet(sections, root_file, findings)
+        later: list[Finding] = []
+        tailnet = build_tailnet(sections, root_file, later)
+        findings.extend(elsewhere(later, findings))
     failed = any(finding.is_error for finding in findings)
-    return Loaded(None if failed else tailnet, in_order(findings), root, source.commit)
+    return Loaded(
+        tailnet=None if failed else tailnet,
+        findings=in_order(findings),
+        root=root,
+        commit=source.commit,
+        partial=tailnet if failed and sections.complete else None,
+    )
 
 
 def roots(path: Path, revision: str | None = None) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ class Sections:
 
     `keyed` maps section -> key -> the mapping that defines it, `listed` section ->
     the lists in order of path; `documents` is by file, for defaults and comments.
+    `complete` says that every file could be read, though perhaps not every value.
     """
 
     tailnet: Map | None = None
@@ -66,13 +67,16 @@ class Sections:
         default_factory=lambda: {section: [] for section in ONE_AFTER_THE_OTHER}
     )
     documents: dict[str, Document] = field(default_factory=dict)
+    complete: bool = False
 
 
 def read_sections(source: Source, root: str, findings: list[Finding]) -> Sections:
     """Everything that the root's files define; what is wrong goes to `findings`."""
     root_file = f"{root}/{ROOT_FILE}" if root else ROOT_FILE
     entries = _entries(source, root)
-    first = _read(source.read([root_file])[root_file], root_file, findings)
+    first = _read(
+        source.read([root_file])[root_file], root_file, findings, is_root=True
+    )
     sections = first.sections if first is not None else None
     excluded = sections.get("exclude") if sections is not None else None
     excludes = [text for _, text in _texts(excluded)]
@@ -84,19 +88,18 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
         return Sections()
 
     documents = [first] if first is not None else []
-    data = source.read(
-        [entry.path for entry in (*part, *others) if entry.kind == "file"]
-    )
-    for path in data:
-        findings.extend(find_secrets(data[path], path))
-    for entry in part:
-        if entry.path == root_file:
-            continue
-        document = _read(data[entry.path], entry.path, findings)
+    part = [entry for entry in part if entry.path != root_file]
+    for path, content in source.read([entry.path for entry in part]).items():
+        document = _read(content, path, findings, is_root=False)
         if document is not None:
             documents.append(document)
+    searched = [each.path for each in others if each.kind == "file"]
+    for path, content in source.read(searched).items():
+        findings.extend(find_secrets(content, path))
     documents.sort(key=lambda document: document.file.encode(errors="surrogateescape"))
-    return _unite(documents, root_file, findings)
+    united = _unite(documents, root_file, findings)
+    united.complete = first is not None and len(documents) == len(part) + 1
+    return united
 
 
 def _entries(source: Source, root: str) -> list[Entry]:
@@ -203,8 +206,8 @@ def _with_included(
         path = _normal(root, include)
         entry = source.entry(path) if path else None
         if entry is None:
-            where = "in this repository" if path else "outside of the repository"
-            message = f"`{shown(include)}` is not a file {where}"
+            why = "is not in this repository" if path else "leads out of the repository"
+            message = f"`{shown(include)}` {why}"
             help_ = "paths are relative to the folder of tailnet.yaml"
             findings.append(finding("unknown-include", place, message, help_))
         elif entry.kind != "file":
@@ -245,8 +248,12 @@ def _within_limits(
     return False
 
 
-def _read(data: bytes, file: str, findings: list[Finding]) -> Document | None:
+def _read(
+    data: bytes, file: str, findings: list[Finding], *, is_root: bool
+) -> Document | None:
     """One file, typed and judged by the schemas; None if it can't be read."""
+    so_far = len(findings)
+    findings.extend(find_secrets(data, file))
     if data.startswith(_LFS):
         findings.append(
             finding(
@@ -261,14 +268,32 @@ def _read(data: bytes, file: str, findings: list[Finding]) -> Document | None:
     sections = reader(data, file, findings)
     if sections is None:
         return None
+    if not is_root:
+        _root_file_only(sections, findings)
     walk = fit(root_shape(), sections)
     if not walk.valid:
-        findings.extend(explain(sections))
+        findings.extend(elsewhere(explain(sections), findings[so_far:]))
     for at, text in walk.unprintable:
         message = f"an unseen or control character in `{shown(text[:60])}`"
         findings.append(finding("bad-character", at, message, "write one plain line"))
     _not_yet(walk.not_yet, findings)
     return Document(file, sections, data.decode("utf-8-sig").split("\n"))
+
+
+def elsewhere(later: Iterable[Finding], earlier: Iterable[Finding]) -> list[Finding]:
+    """Those findings whose place no earlier error has: one mistake is said once."""
+    places = {each.place for each in earlier if each.is_error}
+    return [each for each in later if each.place not in places]
+
+
+def _root_file_only(sections: Map, findings: list[Finding]) -> None:
+    """Takes out what only tailnet.yaml may say."""
+    for section in ROOT_FILE_ONLY:
+        if section in sections:
+            message = f"the section `{section}` belongs into {ROOT_FILE} only"
+            at = sections.key(section)
+            findings.append(finding("unknown-section", at, message, "move it there"))
+            del sections[section]
 
 
 def _not_yet(
@@ -307,12 +332,6 @@ def _unite(
         approvers = sections.get("autoApprovers")
         if isinstance(approvers, Map) and isinstance(approvers.get("routes"), Map):
             _by_key(united.auto_routes, approvers["routes"], findings)
-        for section in ROOT_FILE_ONLY:
-            if section in sections and document.file != root_file:
-                message = f"the section `{section}` belongs into {ROOT_FILE} only"
-                help_ = "move it there"
-                at = sections.key(section)
-                findings.append(finding("unknown-section", at, message, help_))
         if document.file == root_file and isinstance(sections.get("tailnet"), Map):
             united.tailnet = sections["tailnet"]
     return united

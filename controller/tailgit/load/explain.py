@@ -129,6 +129,7 @@ def _holder(document: Map, path: list[str | int]) -> Place:
 
 def _unknown_keys(instance: Map, schema: Schema, *, is_root: bool) -> Iterator[Finding]:
     known = schema.get("properties", {})
+    few = f"it may have {', '.join(known)}" if 0 < len(known) <= 12 else ""
     for key in instance:
         if key in known:
             continue
@@ -146,7 +147,7 @@ def _unknown_keys(instance: Map, schema: Schema, *, is_root: bool) -> Iterator[F
         else:
             noun = schema.get("title", "this mapping")
             code, message = "unknown-key", f"no key `{shown(key)}` in {noun}"
-        yield finding(code, instance.key(key), message, meant(key, known))
+        yield finding(code, instance.key(key), message, meant(key, known) or few)
 
 
 def _missing(
@@ -165,12 +166,15 @@ def _wrong_type(
     at: Place, error: ValidationError, schema: Schema, path: list[str | int]
 ) -> Finding:
     wanted = schema.get("type", "")
-    noun = schema.get("title") or (str(path[-1]) if path else "the file")
+    noun = schema.get("title") or "what must stand here"
     value = error.instance
     if value == "" and path:
+        key = path[-1] if isinstance(path[-1], str) else ""
         empty = {"array": "[]", "object": "{}"}.get(wanted)
-        hint = f"write `{path[-1]}: {empty}`, or leave it out" if empty else ""
-        return finding("wrong-type", at, f"`{path[-1]}` has no value", hint)
+        hint = f"write `{shown(key)}: {empty}`, or leave it out"
+        hint = hint if empty and key else "take it out"
+        message = f"`{shown(key)}` has no value" if key else "an item has no value"
+        return finding("wrong-type", at, message, hint)
     said = "a mapping" if isinstance(value, Map) else None
     said = "a list" if isinstance(value, Items) else said
     said = said or f"`{_clipped(value)}`"
@@ -183,7 +187,7 @@ def _bad_value(at: Place, value: Any, schema: Schema) -> Finding:
     hint = schema.get("description", "")
     examples = [str(each) for each in schema.get("examples", ())][:1]
     if examples:
-        hint = f"{hint.removesuffix('.')}, for example `{examples[0]}`".lstrip(", ")
+        hint = f"{hint} For example `{examples[0]}`.".lstrip()
     if "enum" in schema and isinstance(value, str):
         hint = meant(value, schema["enum"]) or hint
     return finding("bad-value", at, f"`{_clipped(value)}` is not {noun}", hint)

@@ -24,6 +24,11 @@ _PLAIN = re.compile(
     r"(?![0-9A-Za-z_.+-])"
 )
 
+_HELP = {
+    "bad-json": "JSON has double quotes, no comments and no comma after the last entry",
+    "yaml-root": 'begin with a section: `{"devices": …}`',
+}
+
 
 class _Bad(Exception):
     def __init__(self, index: int, message: str, code: str = "bad-json") -> None:
@@ -51,7 +56,7 @@ def read_json(data: bytes, file: str, findings: list[Finding]) -> Map | None:
             raise _Bad(start, "the file is not a mapping of sections", "yaml-root")
     except _Bad as bad:
         at = reader.place(bad.index)
-        findings.append(finding(bad.code, at, str(bad), "JSON has no room for slips"))
+        findings.append(finding(bad.code, at, str(bad), _HELP.get(bad.code, "")))
         return None
     return value
 

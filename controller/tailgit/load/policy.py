@@ -236,8 +236,12 @@ class _Builder:
             return None
         prefix = selector.prefix
         if grants and side == "dst" and prefix is not None and prefix.prefixlen == 0:
-            message = f'dst "{text}": to allow all IP addresses, use "*"'
-            self.add("whole-internet", at, message)
+            self.add(
+                "whole-internet",
+                at,
+                f'dst "{text}": to allow all IP addresses, use "*" or '
+                '"autogroup:internet"',
+            )
         return replace(selector, place=at)
 
     def meant(self, code: str, text: str) -> str:

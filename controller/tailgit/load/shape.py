@@ -204,10 +204,8 @@ def _of_type(schema: Schema, base: str) -> Shape:
         case "boolean" | "null":
             shape.words = dict(_WORDS[kind])
         case "integer":
-            known |= {"minimum", "maximum", "const"}
+            known |= {"minimum", "maximum"}
             low, high = schema.get("minimum", _LOWEST), schema.get("maximum", _HIGHEST)
-            if "const" in schema:
-                low = high = schema["const"]
             shape.integers = range(low, high + 1)
         case "string":
             known |= {"pattern", "enum", "minLength", "maxLength"}

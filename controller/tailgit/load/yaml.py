@@ -50,6 +50,8 @@ _NUMBER = re.compile(
     r"[-+]?(0[xob][0-9a-fA-F_]+|[0-9][0-9_:]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?)"
 )
 
+_CORE_TAG = "tag:yaml.org,2002:"
+
 _DROPPED = "dropped"
 """Stands for a key whose value is read but not kept; compared by identity."""
 
@@ -203,7 +205,9 @@ class _Builder:
 
     def is_bare_pair(self, event: Any) -> bool:
         """Whether a mapping inside `[…]` has no braces: `[a: b]`, `[[::1]:22]`."""
-        return bool(event.flow_style) and self.text[event.start_mark.index] != "{"
+        if not event.flow_style or event.anchor is not None or event.tag is not None:
+            return False
+        return self.text[event.start_mark.index] != "{"
 
     def document(self, event: Any, root: Map | None) -> None:
         """The start of a document: only one is allowed, and without directives."""
@@ -230,7 +234,7 @@ class _Builder:
             self.add(
                 "yaml-tag",
                 at,
-                f"the tag `{shown(event.tag)}` is not allowed",
+                f"the tag `{shown(event.tag.replace(_CORE_TAG, '!!'))}` is not allowed",
                 "take it out: the schema decides what a value is",
             )
 

@@ -49,7 +49,9 @@ def plan_text(plan: Plan, command: str) -> str:
             lines += _row(row, width)
     for state in _TOGETHER:
         names = [row.node for row in plan.rows if row.state is state]
-        lines += _wrapped(f"  = {_words(state)}:  ", " ".join(names), "    ")
+        lines += _wrapped(
+            f"  = {_words(state)}:  ", " ".join(map(shown, names)), "    "
+        )
     lines += ["", f"compiled {plan.compiled}"]
     lines += _wrapped("", f"Plan {plan.digest[:8]}: {_counted(plan.counts)}.", "  ")
     return "\n".join([*lines, *_last(plan, command)]) + "\n"
@@ -131,7 +133,7 @@ def applied_text(applied: Applied, command: str) -> str:
         if outcome.result is not Result.UNCHANGED:
             lines += _outcome(outcome, width)
     names = [o.node for o in outcomes if o.result is Result.UNCHANGED]
-    lines += _wrapped("  = unchanged:  ", " ".join(names), "    ")
+    lines += _wrapped("  = unchanged:  ", " ".join(map(shown, names)), "    ")
     has = sum(o.result in (Result.APPLIED, Result.UNCHANGED) for o in outcomes)
     total = f"{has} of {len(outcomes)} nodes have {plan.commit.sha[:7]}"
     lines += ["", *_wrapped("", f"{total}: {_counted(applied.counts)}.", "  ")]
