@@ -21,7 +21,9 @@ from tests.deploy.sshd import make_key, public
 _BUILD = """
 set -e
 mkdir -p "$1/etc" && cp -a /etc/. "$1/etc/"
+mkdir -m 1777 "$1/tmp"
 mount --bind "$1/etc" /etc
+mount --bind "$1/tmp" /tmp
 rm -rf /etc/tailgit /etc/sudoers.d/tailgit
 mount -t tmpfs -o mode=0755 none /run
 mount -t tmpfs -o mode=0755 none /var/lib
@@ -33,14 +35,14 @@ exec sleep 3600
 """
 
 _CONFIG = """
-HostKey {folder}/host
-AuthorizedKeysFile {folder}/keys/%u .ssh/authorized_keys
+HostKey /etc/machine/host
+AuthorizedKeysFile /etc/machine/keys/%u .ssh/authorized_keys
 PidFile none
 UsePAM no
 StrictModes no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
-LogLevel ERROR
+LogLevel QUIET
 """
 
 
@@ -48,12 +50,13 @@ class Machine:
     """One machine; `admin` is the private key that root lets in."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "keys").mkdir(parents=True)
+        own = folder / "etc" / "machine"
+        (own / "keys").mkdir(parents=True)
+        self.keys = own / "keys"
         self.admin = make_key(folder / "admin")
-        self.host = make_key(folder / "host")
-        (folder / "keys" / "root").write_text(public(self.admin) + "\n")
-        (folder / "sshd_config").write_text(_CONFIG.format(folder=folder))
+        self.host = make_key(own / "host")
+        (own / "keys" / "root").write_text(public(self.admin) + "\n")
+        (own / "sshd_config").write_text(_CONFIG)
         command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
         self._first = subprocess.Popen(
             [*command, "--mount-proc", "sh", "-c", _BUILD, "build", str(folder)]
@@ -85,15 +88,7 @@ class Machine:
             except OSError:
                 return
             with connection:
-                config = self.folder / "sshd_config"
-                sshd = [
-                    "/usr/sbin/sshd",
-                    "-i",
-                    "-f",
-                    str(config),
-                    "-E",
-                    "/run/sshd.log",
-                ]
+                sshd = ["/usr/sbin/sshd", "-i", "-f", "/etc/machine/sshd_config"]
                 self._sshds.append(
                     subprocess.Popen(
                         self._enter(*sshd), stdin=connection, stdout=connection

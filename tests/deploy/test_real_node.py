@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -369,6 +371,50 @@ def test_on_a_terminal_the_plan_is_shown_and_asked_about(
     code, shown = answer_on_a_terminal("y\n", *map(str, words))
     assert code == Exit.DONE, shown
     assert applied.states()["db-1"] == "in-sync"
+
+
+def test_ctrl_c_finishes_what_is_under_way(applied: Fleet) -> None:
+    """One node at a time: the first is confirmed, the second is not begun, exit 5."""
+    applied.commit("Ping", policy_yaml=POLICY.replace("5432", "5433"))
+    words = ["--yes", "--parallel", "1", "--repo", applied.repo]
+    words += ["--identity", applied.controller, "--signing-key", applied.signer]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tailgit", "apply", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": "controller"},
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stderr is not None
+    while "db-1: stage" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == Exit.INCOMPLETE, err
+    assert "finishing the nodes under way" in err
+    assert "+ db-1   applied" in out
+    assert "x web-1  not started" in out
+    states = applied.states()
+    assert (states["db-1"], states["web-1"]) == ("in-sync", "change")
+
+
+def test_an_administrator_with_sudo_can_enroll(fleet: Fleet) -> None:
+    """A user whose sudo wants a password is refused with a next step; one whose
+    sudo wants none will do."""
+    machine = fleet.machines["db-1"]
+    machine.run("useradd", "--create-home", "--home-dir", "/run/ops", "ops")
+    machine.run("sh", "-c", "echo 'ops:*' | chpasswd -e")
+    shutil.copy(machine.keys / "root", machine.keys / "ops")
+    login = ("--login", f"ops@127.0.0.1:{machine.port}")
+    code, _, err = fleet.enroll("db-1", *login)
+    assert code == Exit.REFUSED
+    assert "ops can't use sudo there without a password" in err
+    machine.run("sh", "-c", "echo 'ops ALL=NOPASSWD: ALL' >/etc/sudoers.d/ops")
+    code, out, err = fleet.enroll("db-1", *login)
+    assert code == Exit.DONE, err
+    assert "db-1 is enrolled" in out
+    assert machine.run("ls", "-A", "/tmp") == ""
 
 
 @pytest.fixture

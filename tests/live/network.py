@@ -23,6 +23,9 @@ NAME = "small"
 TABLE = "inet tailgit_small"
 STATE = f"/var/lib/tailgit/{NAME}"
 
+SENDS_ANYTHING = ("\tchain to_peers {\n", "\tchain to_peers {\n\t\taccept\n")
+"""A node that does not judge what it sends: an attacker's, or one without a filter."""
+
 FILES = {
     "tailnet.yaml": """\
 tailnet:
@@ -81,27 +84,37 @@ class Network:
     def spoiled(self, node: str, *changes: tuple[str, str]) -> Iterator[None]:
         """The node's table with text replaced, for as long as the block runs.
 
-        The script's own kernel lock is held meanwhile, so that the guard does not
-        mend what is spoiled on purpose.
+        The guard is stopped meanwhile: it would mend what is spoiled on purpose.
         """
         right = self.firewall(node)
         wrong = right
         for old, new in changes:
             assert old in wrong, f"{node}'s table has no `{old}`"
             wrong = wrong.replace(old, new)
-        for name, text in (("right", right), ("wrong", wrong)):
-            self.lab.run(node, ["tee", f"/tmp/{name}.nft"], input=text.encode())
-        script = "nft -f /tmp/wrong.nft && echo ready && cat; nft -f /tmp/right.nft"
-        argv = ["flock", f"/run/tailgit/{NAME}/lock", "sh", "-c", script]
-        with self.lab.spawn(node, argv, stderr=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            assert process.stdin is not None
-            assert process.stdout.readline() == b"ready\n", process.communicate()[1]
-            try:
-                yield
-            finally:
-                process.stdin.close()
-                process.wait(10)
+        self._signal_guard(node, "STOP")
+        try:
+            self._load(node, wrong)
+            yield
+        finally:
+            self._load(node, right)
+            self._signal_guard(node, "CONT")
+
+    def _load(self, node: str, table: str) -> None:
+        done = self.lab.run(node, ["nft", "-f", "-"], input=table.encode())
+        assert done.returncode == 0, done.stderr.decode()
+
+    def _signal_guard(self, node: str, name: str) -> None:
+        script = f"""
+            found=
+            for each in /proc/[0-9]*; do
+                case $(tr '\\0' ' ' <"$each/cmdline" 2>/dev/null) in
+                *"tailgit-node guard {NAME} ")
+                    kill -{name} "${{each#/proc/}}"; found=y ;;
+                esac
+            done
+            [ -n "$found" ]
+        """
+        self.sh(node, script)
 
     def probe(self, *probes: Probe, limit: float = 1.5) -> tuple[Outcome, ...]:
         """Send all probes at once, each to a listener that was proven alive."""

@@ -9,13 +9,11 @@ import pytest
 
 from tailgit.lab import CONTROLLER
 from tailgit.probe.probes import Probe
+from tests.live.network import SENDS_ANYTHING
 
 pytestmark = pytest.mark.live
 
-SENDS_ANYTHING = ("\tchain to_peers {\n", "\tchain to_peers {\n\t\taccept\n")
-"""A node that does not judge what it sends: an attacker's, or one without a filter."""
-
-RELATED = "\t\tct state related meta l4proto { icmp, ipv6-icmp } accept\n"
+RELATED = "\t\tct state related meta l4proto { icmp, icmpv6 } accept\n"
 
 
 def both(network, src, dst, protocol, port, *, machine=None):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.node.nodes import Node
+from tests.node.nodes import SCRIPT, Node
 from tests.node.parcel import Signer
 
 SHELLS = ("dash", "busybox")
@@ -36,5 +36,16 @@ def refusing(
 ) -> Iterator[Node]:
     """A node for a module whose tests must leave it as it is."""
     made = Node(request.param, tmp_path_factory.mktemp("refusing"), signer)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=SHELLS)
+def bare(
+    request: pytest.FixtureRequest, tmp_path: Path, signer: Signer
+) -> Iterator[Node]:
+    """A machine that is not enrolled; the script lies in /run/new."""
+    made = Node(request.param, tmp_path, signer, enrolled=False)
+    made.write("/run/new/tailgit-node", SCRIPT.read_text())
     yield made
     made.close()

@@ -93,7 +93,9 @@ def parse(raw: bytes, status: int = 0) -> Answer:
 class Node:
     """One node under one shell."""
 
-    def __init__(self, shell: str, folder: Path, signer: Signer) -> None:
+    def __init__(
+        self, shell: str, folder: Path, signer: Signer, *, enrolled: bool = True
+    ) -> None:
         self.shell = shell
         self.signer = signer
         command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
@@ -108,9 +110,10 @@ class Node:
         self.pid = int(children.read_text().split()[0])
         self.root = Path(f"/proc/{self.pid}/root")
         wait(lambda: (self.root / "run/built").exists())
-        shutil.copy(SCRIPT, self.path(SELF))
-        self.path(SELF).chmod(0o755)
-        self.enroll_by_hand()
+        if enrolled:
+            shutil.copy(SCRIPT, self.path(SELF))
+            self.path(SELF).chmod(0o755)
+            self.enroll_by_hand()
 
     def enroll_by_hand(self) -> None:
         """What `enroll` makes, without its users and packages."""

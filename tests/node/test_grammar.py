@@ -228,18 +228,34 @@ def test_there_are_enough_hostile_cases() -> None:
 
 BENIGN = {
     "wg: a peer with its key alone": (
-        "wireguard.conf", "", f"\n[Peer]\n# x.y_z-1\nPublicKey = {OTHER_PEER}\n"),
-    "wg: an IPv6 endpoint": ("wireguard.conf", "203.0.113.10:51820", "[2001:db8::1]:51820"),
-    "wg: no peer": ("wireguard.conf", WIREGUARD[WIREGUARD.index("\n[Peer]"):], ""),
+        "wireguard.conf",
+        "",
+        f"\n[Peer]\n# x.y_z-1\nPublicKey = {OTHER_PEER}\n",
+    ),
+    "wg: an IPv6 endpoint": (
+        "wireguard.conf",
+        "203.0.113.10:51820",
+        "[2001:db8::1]:51820",
+    ),
+    "wg: no peer": ("wireguard.conf", WIREGUARD[WIREGUARD.index("\n[Peer]") :], ""),
     "wg: a low port": ("wireguard.conf", "ListenPort = 51820", "ListenPort = 9"),
     "ip: routes to everything": (
-        "interface", "", "route replace 0.0.0.0/0 dev tg-acme\nroute replace ::/0 dev tg-acme\n"),
+        "interface",
+        "",
+        "route replace 0.0.0.0/0 dev tg-acme\nroute replace ::/0 dev tg-acme\n",
+    ),
     "hosts: nobody": ("hosts", FILES["hosts"], ""),
     "sysctl: a router": (
-        "sysctl", "", "net.ipv4.ip_forward=1\nnet.ipv6.conf.all.forwarding=1\n"),
+        "sysctl",
+        "",
+        "net.ipv4.ip_forward=1\nnet.ipv6.conf.all.forwarding=1\n",
+    ),
     "nft: a set on one line": (
-        "firewall.nft", "  chain raw {", "  set x { type ipv4_addr; }\n  chain raw {"),
-}  # fmt: skip
+        "firewall.nft",
+        "  chain raw {",
+        "  set x { type ipv4_addr; }\n  chain raw {",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BENIGN)

@@ -21,7 +21,7 @@ from tests.oracle.naive import Judge
 from tests.oracle.nftsim import Firewall
 from tests.oracle.nftsim import Packet as Seen
 
-EXAMPLES = int(os.environ.get("TAILGIT_ORACLE_EXAMPLES", "150")) // 3
+EXAMPLES = int(os.environ.get("TAILGIT_ORACLE_EXAMPLES", "100")) // 3
 
 
 def _bundles(tailnet: Tailnet) -> dict[str, dict[str, str]]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def apply(
     planfile: Annotated[
         Path | None,
-        typer.Argument(metavar="[PLANFILE]", help="A plan of `tailgit plan --out`."),
+        typer.Argument(metavar="PLANFILE", help="A plan of `tailgit plan --out`."),
     ] = None,
     repo: Repo = Path(),
     commit: Commit = None,

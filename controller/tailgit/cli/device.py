@@ -41,7 +41,7 @@ def device() -> None:
 @app.command()
 def enroll(
     name: Annotated[
-        str, typer.Argument(help="The device, as the repository names it.")
+        str, typer.Argument(metavar="DEVICE", help="Its name in the repository.")
     ],
     repo: Repo = Path(),
     login: Annotated[

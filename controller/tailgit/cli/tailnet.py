@@ -36,16 +36,14 @@ def examined(
     wrong, since a test of a broken policy fails for a reason that is already said.
     """
     from tailgit.access import run_tests
-    from tailgit.check import check
+    from tailgit.check import examine
     from tailgit.load import load
     from tailgit.model.findings import in_order
 
     loaded = load(path, revision)
-    findings = loaded.findings
-    if loaded.tailnet is not None:
-        findings = in_order((*findings, *check(loaded.tailnet)))
-        if not any(finding.is_error for finding in findings):
-            findings = in_order((*findings, *run_tests(loaded.tailnet)))
+    findings = examine(loaded)
+    if loaded.tailnet and not any(finding.is_error for finding in findings):
+        findings = in_order((*findings, *run_tests(loaded.tailnet)))
     return loaded, findings
 
 

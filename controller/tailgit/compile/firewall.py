@@ -28,12 +28,15 @@ from hashlib import sha256
 from tailgit.access import Opening
 from tailgit.compile.stencil import Stencil
 from tailgit.model.addresses import Network
-from tailgit.model.ports import ALL, ICMP, ICMPV6, NAMES, WITH_PORTS, Ports
+from tailgit.model.ports import ALL, ICMP, ICMPV6, NAMES, TCP, UDP, Ports
 
 _KEYWORD = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 _HOLES = ("own", "sets", "here", "inward", "outward", "carried", "nat", "allow")
 _NAME_LIMIT = 48
+_WORDS = {TCP: "tcp", UDP: "udp"}
+"""Protocols that nft knows by itself; for others it reads /etc/protocols, which a bare
+machine need not have, so they are written as numbers."""
 
 
 ListText = Callable[[int, tuple[int, ...]], str]
@@ -216,15 +219,16 @@ def _allow_chain(slug: str, ports: Ports) -> str:
     for protocol, first, last in ports.ranges:
         if protocol in (ICMP, ICMPV6):
             continue
+        word = _WORDS.get(protocol, str(protocol))
         if (first, last) == ALL:
-            whole.append(NAMES[protocol] if protocol in WITH_PORTS else str(protocol))
+            whole.append(word)
         else:
-            pairs.append(f"{NAMES[protocol]} . {_span(first, last, '-')}")
+            pairs.append(f"{word} . {_span(first, last, '-')}")
     lines = ""
     if pairs:
         lines += f"\t\tmeta l4proto . th dport {{ {', '.join(pairs)} }} accept\n"
     # Any rule between two addresses lets them ping each other (POLICY.md §5).
-    listed = ", ".join([*whole, "icmp", "ipv6-icmp"])
+    listed = ", ".join([*whole, "icmp", "icmpv6"])
     lines += f"\t\tmeta l4proto {{ {listed} }} accept\n"
     return f"\n\tchain allow_{slug} {{\n{lines}\t}}\n"
 

@@ -54,8 +54,7 @@ def explain_error(error: yaml.MarkedYAMLError, text: str, file: str) -> Finding:
 
 def explain_pair(text: str, file: str, index: int, at: int) -> Finding:
     """A mapping without braces in a list, which YAML makes of an address or a slip."""
-    end = text.find("\n", index)
-    source = text[index : end if end >= 0 else len(text)]
+    source = text[index : index + 200].partition("\n")[0]
     match = _BRACKETED.match(source)
     if match:
         code, message, help_ = _address(match.group())

@@ -29,7 +29,7 @@ ROOT = "tailnet-file.schema.json"
 _ANNOTATIONS = {"$schema", "$defs", "title", "description", "examples", "x-not-yet"}
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _LOWEST, _HIGHEST = -(10**18), 10**18
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WORDS: dict[str, dict[str, Any]] = {
     "boolean": {"true": True, "false": False},
     "null": {"null": None, "~": None},

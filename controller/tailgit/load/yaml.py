@@ -174,7 +174,7 @@ class _Builder:
             elif here is not None:
                 here.append(value)
                 here.values_at.append(at)
-            elif value is not root:
+            elif value is not root and value != "":  # an empty document is no slip
                 self.refuse_root(at)
 
     def key(self, here: Map, text: str, plain: bool, at: int) -> str:

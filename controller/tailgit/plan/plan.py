@@ -207,7 +207,8 @@ def _row(
     if isinstance(seen, NodeError):
         refused = isinstance(seen, NodeRefused)
         state = State.REFUSED if refused else State.UNREACHABLE
-        return Row(name, state, digest, notes=(seen.message,), unserved=True)
+        said = tuple(filter(None, (seen.message, seen.help)))
+        return Row(name, state, digest, notes=said, unserved=True)
     raise ValueError(f"{name} was not asked")
 
 
