@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tailgit.errors import TailgitError
 from tailgit.lab import CONTROLLER, Lab, topology_of
@@ -70,6 +71,16 @@ class Expectation:
     what: str
     met: bool
     seen: str = ""
+
+
+class Way(NamedTuple):
+    """A flow as a packet sees it."""
+
+    src: str
+    dst: str
+    protocol: str
+    port: int
+    family: int
 
 
 class Demo:
@@ -138,15 +149,15 @@ class Demo:
     def prove(self, stage: str) -> None:
         """Every entry of the policy's tests, as packets in both address families."""
         verdicts = verify(self.lab, expectations(self.tailnet()))
-        allowed, denied = _judged(verdicts)
+        passed, stopped = _judged(verdicts)
         for verdict in verdicts:
             notes = "; ".join(verdict.notes)
             self.expect(stage, str(verdict.expectation), verdict.met is True, notes)
-        say(
-            f"\n{stage}: packets of {len(verdicts)} expectations sent, "
-            f"{len(allowed)} flows must pass and {len(denied)} must not"
-        )
-        for name, flows in (("allowed", allowed), ("denied", denied)):
+        say(f"\npackets {stage} the change, by IPv4 and IPv6 alike:")
+        for line in _table(passed, stopped):
+            say(f"  {line}")
+        say(f"  {len(passed)} flows passed, {len(stopped)} were stopped")
+        for name, flows in (("passed", passed), ("stopped", stopped)):
             self.expect(stage, f"at least 12 flows {name}", len(flows) >= 12)
 
     def change(self) -> None:
@@ -251,22 +262,39 @@ def run(repo: Path) -> Demo:
     return demo
 
 
-def _judged(
-    verdicts: Sequence[Verdict],
-) -> tuple[set[tuple[str, ...]], set[tuple[str, ...]]]:
-    """The (source, destination, protocol, port, family) that passed, and the others."""
-    allowed: set[tuple[str, ...]] = set()
-    denied: set[tuple[str, ...]] = set()
+def _judged(verdicts: Sequence[Verdict]) -> tuple[set[Way], set[Way]]:
+    """The flows that packets took, and those that they could not take."""
+    passed: set[Way] = set()
+    stopped: set[Way] = set()
     for verdict in verdicts:
         for outcome in verdict.outcomes:
             probe = outcome.probe
-            family = f"IPv{probe.address.version}"
-            flow = (probe.src, probe.dst, probe.protocol, str(probe.port), family)
+            way = Way(
+                probe.src, probe.dst, probe.protocol, probe.port, probe.address.version
+            )
             if verdict.expectation.accept and outcome.result is Result.PASSED:
-                allowed.add(flow)
+                passed.add(way)
             elif not verdict.expectation.accept and not outcome.reached:
-                denied.add(flow)
-    return allowed, denied
+                stopped.add(way)
+    return passed, stopped
+
+
+def _table(passed: set[Way], stopped: set[Way]) -> Iterator[str]:
+    """A line for each pair of machines: what passed, what was stopped."""
+    for src, dst in sorted({(way.src, way.dst) for way in passed | stopped}):
+        line = f"{src:8} -> {dst:8}"
+        for word, ways in (("passes", passed), ("stopped", stopped)):
+            ports: dict[str, set[int]] = {}
+            for way in ways:
+                if (way.src, way.dst) == (src, dst):
+                    ports.setdefault(way.protocol, set()).add(way.port)
+            listed = (
+                f"{protocol} {','.join(map(str, sorted(ports[protocol])))}"
+                for protocol in sorted(ports)
+            )
+            if ports:
+                line += f"  {word} {' '.join(listed)}"
+        yield line
 
 
 def _quoted(word: str) -> str:

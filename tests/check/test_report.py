@@ -67,5 +67,5 @@ def test_codes_are_words() -> None:
     for code, about in CODES.items():
         assert code == code.lower()
         assert " " not in code
-        assert about.title[0].islower()
+        assert not about.title[0].isupper()
         assert not about.title.endswith(".")

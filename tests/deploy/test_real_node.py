@@ -364,7 +364,7 @@ def test_on_a_terminal_the_plan_is_shown_and_asked_about(
     words = ["apply", "--repo", applied.repo, "--identity", applied.controller]
     words += ["--signing-key", applied.signer]
     code, shown = answer_on_a_terminal("n\n", *map(str, words))
-    assert code == Exit.FAILED
+    assert code == Exit.FAILED, shown
     assert "change, hot" in shown
     assert "Apply this to 2 nodes?" in shown
     assert applied.states()["db-1"] == "change"
@@ -387,8 +387,10 @@ def test_ctrl_c_finishes_what_is_under_way(applied: Fleet) -> None:
         cwd=Path(__file__).parents[2],
     )
     assert process.stderr is not None
-    while "db-1: stage" not in process.stderr.readline():
-        assert process.poll() is None
+    said = [process.stderr.readline()]
+    while "db-1: stage" not in said[-1]:
+        assert said[-1], "".join(said)
+        said.append(process.stderr.readline())
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == Exit.INCOMPLETE, err

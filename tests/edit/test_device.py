@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +33,10 @@ def edited(folder: Path, text: str, fields: dict[tuple[str, ...], str]) -> str:
     return path.read_bytes().decode()
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 CASES = {
     "block, absent": (
         "devices:\n  d:\n    tags: [tag:x]  # why\n\n# end\n",
@@ -53,41 +56,55 @@ CASES = {
     "flow, absent": (
         "devices: {a: {tags: [tag:x]}, d: {tags: [tag:x] }, e: {tags: [tag:x]}}\n",
         {("publicKey",): KEY},
-        "devices: {a: {tags: [tag:x]}, d: {tags: [tag:x], "
-        f"publicKey: {KEY} }}, e: {{tags: [tag:x]}}}}\n",
+        (
+            "devices: {a: {tags: [tag:x]}, d: {tags: [tag:x], "
+            f"publicKey: {KEY} }}, e: {{tags: [tag:x]}}}}\n"
+        ),
     ),
     "flow over lines, comma behind": (
         "devices: {\n  d: {\n    tags: [tag:x],  # why\n  },\n}\n",
         {("publicKey",): KEY},
-        "devices: {\n  d: {\n    tags: [tag:x], "
-        f"publicKey: {KEY},  # why\n  }},\n}}\n",
+        (
+            "devices: {\n  d: {\n    tags: [tag:x], "
+            f"publicKey: {KEY},  # why\n  }},\n}}\n"
+        ),
     ),
     "ssh absent": (
         "devices:\n  d:\n    tags:\n    - tag:x\n  e:\n    tags: [tag:x]\n",
         {("ssh", "host"): "192.0.2.1", ("ssh", "hostKey"): HOST_KEY},
-        "devices:\n  d:\n    tags:\n    - tag:x\n"
-        f'    ssh: {{host: 192.0.2.1, hostKey: "{HOST_KEY}"}}\n'
-        "  e:\n    tags: [tag:x]\n",
+        (
+            "devices:\n  d:\n    tags:\n    - tag:x\n"
+            f'    ssh: {{host: 192.0.2.1, hostKey: "{HOST_KEY}"}}\n'
+            "  e:\n    tags: [tag:x]\n"
+        ),
     ),
     "ssh in block": (
         "devices:\n  d:\n    ssh:\n      host: h  # the host\n    tags: [tag:x]\n",
         {("ssh", "hostKey"): HOST_KEY},
-        "devices:\n  d:\n    ssh:\n      host: h  # the host\n"
-        f'      hostKey: "{HOST_KEY}"\n    tags: [tag:x]\n',
+        (
+            "devices:\n  d:\n    ssh:\n      host: h  # the host\n"
+            f'      hostKey: "{HOST_KEY}"\n    tags: [tag:x]\n'
+        ),
     ),
     "ssh empty": (
         'devices:\n  d: {tags: [tag:x], endpoints: ["192.0.2.1:1"], ssh: {}}\n',
         {("ssh", "hostKey"): HOST_KEY},
-        'devices:\n  d: {tags: [tag:x], endpoints: ["192.0.2.1:1"], '
-        f'ssh: {{hostKey: "{HOST_KEY}"}}}}\n',
+        (
+            'devices:\n  d: {tags: [tag:x], endpoints: ["192.0.2.1:1"], '
+            f'ssh: {{hostKey: "{HOST_KEY}"}}}}\n'
+        ),
     ),
     "defaults go along": (
-        "deviceDefaults: {ssh: {user: ops, port: 2222}}\n"
-        'devices:\n  d: {tags: [tag:x], endpoints: ["192.0.2.1:1"]}\n',
+        (
+            "deviceDefaults: {ssh: {user: ops, port: 2222}}\n"
+            'devices:\n  d: {tags: [tag:x], endpoints: ["192.0.2.1:1"]}\n'
+        ),
         {("ssh", "hostKey"): HOST_KEY},
-        "deviceDefaults: {ssh: {user: ops, port: 2222}}\n"
-        'devices:\n  d: {tags: [tag:x], endpoints: ["192.0.2.1:1"], '
-        f'ssh: {{user: ops, port: 2222, hostKey: "{HOST_KEY}"}}}}\n',
+        (
+            "deviceDefaults: {ssh: {user: ops, port: 2222}}\n"
+            'devices:\n  d: {tags: [tag:x], endpoints: ["192.0.2.1:1"], '
+            f'ssh: {{user: ops, port: 2222, hostKey: "{HOST_KEY}"}}}}\n'
+        ),
     ),
     "no line break at the end": (
         "devices:\n  d:\n    tags: [tag:x]",
@@ -97,8 +114,10 @@ CASES = {
     "crlf and byte order mark": (
         "\ufeffdevices:\r\n  d:\r\n    tags: [tag:x]\r\n  e: {tags: [tag:x]}\r\n",
         {("publicKey",): KEY},
-        f"\ufeffdevices:\r\n  d:\r\n    tags: [tag:x]\r\n    publicKey: {KEY}\r\n"
-        "  e: {tags: [tag:x]}\r\n",
+        (
+            f"\ufeffdevices:\r\n  d:\r\n    tags: [tag:x]\r\n    publicKey: {KEY}\r\n"
+            "  e: {tags: [tag:x]}\r\n"
+        ),
     ),
     "letters of several bytes in front": (
         "# ä😀\ndevices:\n  d: {tags: [tag:x]} # ü\n",
@@ -113,8 +132,10 @@ CASES = {
     "behind a block scalar": (
         "devices:\n  d:\n    owner: >-\n      ana@acme.com\n\n  e: {tags: [tag:x]}\n",
         {("publicKey",): KEY},
-        "devices:\n  d:\n    owner: >-\n      ana@acme.com\n\n"
-        f"    publicKey: {KEY}\n  e: {{tags: [tag:x]}}\n",
+        (
+            "devices:\n  d:\n    owner: >-\n      ana@acme.com\n\n"
+            f"    publicKey: {KEY}\n  e: {{tags: [tag:x]}}\n"
+        ),
     ),
     "over a block scalar": (
         f"devices:\n  d:\n    publicKey: >-\n      {OTHER_KEY}\n    tags: [tag:x]\n",
@@ -197,7 +218,7 @@ def test_refused_edits_write_nothing(tmp_path: Path, case: str) -> None:
     with pytest.raises(error):
         set_device(tmp_path, "d", fields)
     assert (tmp_path / "d.yaml").read_text() == text
-    assert sorted(os.listdir(tmp_path)) == ["d.yaml", "tailnet.yaml"]
+    assert names(tmp_path) == ["d.yaml", "tailnet.yaml"]
 
 
 def test_json_is_refused(tmp_path: Path) -> None:
@@ -229,7 +250,7 @@ def test_a_file_that_changed_meanwhile_is_left(tmp_path: Path) -> None:
     assert path.read_text() == "new"
     with pytest.raises(SourceError):
         replace_file(tmp_path / "missing", b"", b"x")
-    assert os.listdir(tmp_path) == ["a"]
+    assert names(tmp_path) == ["a"]
 
 
 BLANK = st.sampled_from(["", "  # a comment", "   "])
@@ -316,12 +337,10 @@ def test_only_the_wanted_values_change(
             new.formerly,
         )
     got = (folder / "d.yaml").read_bytes().decode()
-    if before.public_key:  # replaced, not added: the rest must hold without it
-        at = text.index(OTHER_KEY, text.index(f"  {name}:"))
-        assert got.startswith(text[: at - 1])
     kept = text.replace(f"'{OTHER_KEY}'", "").replace(OTHER_KEY, "")
     shortened = got.replace(f"'{OTHER_KEY}'", "").replace(OTHER_KEY, "")
     assert is_subsequence(kept, shortened)
+    assert len(shortened) - len(kept) <= len(KEY) + len(HOST_KEY) + 80
 
 
 def is_subsequence(inner: str, outer: str) -> bool:

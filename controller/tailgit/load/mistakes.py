@@ -24,32 +24,37 @@ _BRACKETED = re.compile(
 
 def explain_error(error: yaml.MarkedYAMLError, text: str, file: str) -> Finding:
     """One finding for a scanner or parser error, at the place that has to change."""
-    problem = error.problem_mark
+    problem, context = error.problem_mark, error.context_mark
     if problem is None:
         return finding("bad-yaml", place(file, 0), shown(str(error.problem)))
-    lines = text.split("\n")
-    line, column = problem.line, problem.column
-    if (
-        error.context_mark is not None
-        and error.context_mark.line == line
-        and error.context
-        in (
-            "while scanning an alias",
-            "while scanning a plain scalar",
-        )
-    ):
-        column = error.context_mark.column
-    source = lines[line] if line < len(lines) else ""
+    if context is not None and text[problem.index :].strip() == "":
+        # The end of the file is where it is noticed, not where it has to change.
+        line, column = context.line, context.column
+    elif context is not None and context.line == problem.line and _of_word(error):
+        line, column = context.line, context.column
+    else:
+        line, column = problem.line, problem.column
+    source = _line(text, line)
     code, message, help_ = _explain(source, column)
-    bracketed = _bracketed_around(source, problem.column)
-    if bracketed is not None:
-        column, word = bracketed
-        code, message, help_ = _address(word)
+    if line == problem.line:
+        bracketed = _bracketed_around(source, problem.column)
+        if bracketed is not None:
+            column, word = bracketed
+            code, message, help_ = _address(word)
     if not code:
         code = "bad-yaml"
         message = _sentence(error)
         help_ = _hint(error, source)
     return finding(code, place(file, position(line, column)), message, help_)
+
+
+def _of_word(error: yaml.MarkedYAMLError) -> bool:
+    return error.context in ("while scanning an alias", "while scanning a plain scalar")
+
+
+def _line(text: str, number: int) -> str:
+    lines = text.split("\n", number + 1)
+    return lines[number] if number < len(lines) else ""
 
 
 def explain_pair(text: str, file: str, index: int, at: int) -> Finding:
