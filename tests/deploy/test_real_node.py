@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tailgit import cli
 from tailgit.deploy.hostkey import fingerprint
@@ -190,8 +191,9 @@ def test_enrolment_writes_the_keys_and_keeps_every_comment(fleet: Fleet) -> None
     machine = fleet.machines["db-1"]
     (kept,) = (machine.root / "etc/tailgit/acme/keys").iterdir()
     key = machine.run("sh", "-c", f"wg pubkey </etc/tailgit/acme/keys/{kept.name}")
-    assert f"publicKey: {key.strip()}" in after
-    assert public(machine.host) in after
+    declared = yaml.safe_load(after)["devices"]["db-1"]
+    assert declared["publicKey"] == key.strip()
+    assert declared["ssh"]["hostKey"] == public(machine.host)
     for comment in ("# Machines in Frankfurt.", "# the replica"):
         assert comment in before
         assert comment in after

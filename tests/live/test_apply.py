@@ -14,7 +14,8 @@ STATE_OF_A_NODE = """
         ! -name lock ! -name events -printf '%p %i %T@ %C@ %m %s\\n' | sort
     nft -a list ruleset | sed 's/counter packets [0-9]* bytes [0-9]*/counter/'
     ip -d address show dev tg-small; ip route show dev tg-small
-    ip -6 route show dev tg-small; wg show tg-small latest-handshakes | sort; cat /etc/hosts
+    ip -6 route show dev tg-small; cat /etc/hosts
+    wg show tg-small latest-handshakes | sort
 """
 
 

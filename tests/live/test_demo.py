@@ -68,7 +68,7 @@ def test_readme_shows_what_the_demo_prints(demo):
     """Every paragraph of the README's transcript is one of the output, in its order."""
     readme = (ROOT / "README.md").read_text()
     shown = re.search(
-        r"<!-- transcript: scripts/demo.py -->\n```\n(.*?)```", readme, re.S
+        r"<!-- transcript: scripts/demo.py -->\n```\n(.*?)```", readme, re.DOTALL
     )
     assert shown
     paragraphs = normal(shown[1]).strip().split("\n\n")

@@ -41,8 +41,9 @@ from tailgit.model.tailnet import (
     Tailnet,
     User,
 )
-from tests.oracle.generate import inbound, public_key
+from tests.oracle.generate import public_key
 from tests.oracle.naive import Judge
+from tests.oracle.packets import inbound
 
 CORPUS = Path(
     os.environ.get("TAILGIT_CORPUS", Path(__file__).parents[3] / "shared" / "corpus")

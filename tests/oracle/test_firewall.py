@@ -16,10 +16,11 @@ import pytest
 
 from tailgit.model.tailnet import Tailnet
 from tests.oracle import wgsim
-from tests.oracle.generate import Packet, inbound, outbound, over_tailnets
+from tests.oracle.generate import over_tailnets
 from tests.oracle.naive import Judge
 from tests.oracle.nftsim import Firewall
 from tests.oracle.nftsim import Packet as Seen
+from tests.oracle.packets import Packet, inbound, outbound
 
 EXAMPLES = int(os.environ.get("TAILGIT_ORACLE_EXAMPLES", "100")) // 3
 

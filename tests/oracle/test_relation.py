@@ -17,8 +17,9 @@ import pytest
 
 from tailgit.model.selectors import Kind, Selector
 from tailgit.model.tailnet import Tailnet
-from tests.oracle.generate import inbound, outbound, over_tailnets, probes
+from tests.oracle.generate import over_tailnets
 from tests.oracle.naive import Judge, overlap
+from tests.oracle.packets import inbound, outbound, probes
 from tests.oracle.sketch import CASES, Case, sketch, where
 
 if TYPE_CHECKING:

@@ -291,5 +291,7 @@ def _report(node: Login, key: str, proof: bool, written: Path | None) -> None:
     if written is None:
         print("The repository says so already; nothing was written.")
     else:
-        print(f"Written to {written}.")
+        here = Path.cwd()
+        near = written.is_relative_to(here)
+        print(f"Written to {written.relative_to(here) if near else written}.")
         print("Next:  commit it, then tailgit plan")
