@@ -11,12 +11,12 @@ Families are kept apart: a rule from an IPv4 literal to an IPv6 literal opens no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_network
 
-from tailgit.access.classes import DeviceClass, Ids, classify
+from tailgit.access.classes import DeviceClass, Families, Ids, classify
 from tailgit.access.openings import Opening, Openings
 from tailgit.access.routes import (
     approved_routes,
@@ -31,6 +31,9 @@ from tailgit.model.ports import ICMP, ICMPV6, Ports
 from tailgit.model.tailnet import Device, Tailnet
 
 FAMILIES = (4, 6)
+
+Table = Mapping[int, Sequence[int]]
+"""Selector id -> the classes that it matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +103,17 @@ class Relation:
         The nodes of the view may be among them; keys are not looked at.
         """
         found: set[int] = set()
-        for version in FAMILIES:
-            mine = self.classes[view.class_id].presence[version]
+        for mine, table in self._ways(view, self._at_presence):
             for selector in self._rules.other_end(mine):
-                found.update(self._at_presence[version].get(selector, ()))
+                found.update(table.get(selector, ()))
         return self._devices_in(found, view.person)
 
     def reach_numbers(self, view: View) -> tuple[int, ...]:
         """Devices that a node of the view may reach by an own address, ascending."""
         found: set[int] = set()
-        for version in FAMILIES:
-            mine = self.classes[view.class_id].presence[version]
+        for mine, table in self._ways(view, self._at_own):
             for selector in self._rules.reached_from(mine):
-                found.update(self._at_own[version].get(selector, ()))
+                found.update(table.get(selector, ()))
         return self._devices_in(found, view.person)
 
     def routes_through(self, view: View) -> Mapping[int, tuple[Network, ...]]:
@@ -227,6 +228,16 @@ class Relation:
             found.append(Opening(ports, mine, (), here))
         return tuple(found)
 
+    def _ways(
+        self, view: View, tables: Mapping[int, Table]
+    ) -> Iterator[tuple[Ids, Table]]:
+        """The view's selectors with a table to go on in; both families only where
+        they differ, which takes an address in a rule."""
+        mine = self.classes[view.class_id].presence
+        yield mine[4], tables[4]
+        if mine[6] != mine[4] or tables[6] is not tables[4]:
+            yield mine[6], tables[6]
+
     def _devices_in(self, classes: set[int], person: str | None) -> tuple[int, ...]:
         """The members of the classes and the person's own devices, ascending."""
         found = [n for number in classes for n in self.classes[number].members]
@@ -264,27 +275,30 @@ class Relation:
         }
 
     @cached_property
-    def _at_own(self) -> Mapping[int, Mapping[int, list[int]]]:
+    def _at_own(self) -> Mapping[int, Table]:
         """Version -> selector -> classes whose own address it covers."""
-        return {
-            v: self._table([each.own[v] for each in self.classes]) for v in FAMILIES
-        }
+        return _tables([each.own for each in self.classes])
 
     @cached_property
-    def _at_presence(self) -> Mapping[int, Mapping[int, list[int]]]:
+    def _at_presence(self) -> Mapping[int, Table]:
         """Version -> selector -> classes of which it covers anything at all."""
-        classes = self.classes
-        return {
-            v: self._table([each.presence[v] for each in classes]) for v in FAMILIES
-        }
+        return _tables([each.presence for each in self.classes])
 
-    @staticmethod
-    def _table(ids_of_class: list[Ids]) -> Mapping[int, list[int]]:
-        table: dict[int, list[int]] = defaultdict(list)
-        for number, ids in enumerate(ids_of_class):
-            for selector in ids:
-                table[selector].append(number)
-        return table
+
+def _tables(ids_of_class: Sequence[Families]) -> Mapping[int, Table]:
+    """One table for each family, or the same one twice if they are equal."""
+    tables = {
+        version: _table([ids[version] for ids in ids_of_class]) for version in FAMILIES
+    }
+    return tables if tables[4] != tables[6] else {4: tables[4], 6: tables[4]}
+
+
+def _table(ids_of_class: Iterable[Ids]) -> Table:
+    table: dict[int, list[int]] = defaultdict(list)
+    for number, ids in enumerate(ids_of_class):
+        for selector in ids:
+            table[selector].append(number)
+    return table
 
 
 def _passes(ports: Ports | None, protocol: int, port: int) -> bool:

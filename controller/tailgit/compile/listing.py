@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 
 
 class Listing:
@@ -17,7 +16,7 @@ class Listing:
     `table` holds the entry of each device by number, `instead` the few that differ.
     """
 
-    __slots__ = ("_data", "_ends", "_numbers")
+    __slots__ = ("_data", "_entries", "_numbers")
 
     def __init__(
         self,
@@ -26,17 +25,17 @@ class Listing:
         instead: Mapping[int, bytes],
     ) -> None:
         self._numbers = numbers
-        entries = [table[number] for number in numbers]
+        self._entries = [table[number] for number in numbers]
         for number, entry in instead.items():
             at = bisect_left(numbers, number)
             if at < len(numbers) and numbers[at] == number:
-                entries[at] = entry
-        self._data = memoryview(b"".join(entries))
-        self._ends = (0, *accumulate(map(len, entries)))
+                self._entries[at] = entry
+        self._data = memoryview(b"".join(self._entries))
 
     def without(self, number: int) -> tuple[memoryview, ...]:
         """The text without this device's entry, as pieces to join."""
         at = bisect_left(self._numbers, number)
         if at == len(self._numbers) or self._numbers[at] != number:
             return (self._data,)
-        return self._data[: self._ends[at]], self._data[self._ends[at + 1] :]
+        start = sum(map(len, self._entries[:at]))
+        return self._data[:start], self._data[start + len(self._entries[at]) :]
