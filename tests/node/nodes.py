@@ -254,6 +254,8 @@ class Node:
             if not base.exists():
                 continue
             for path in [base, *(base.rglob("*") if base.is_dir() else ())]:
+                if path.is_fifo():  # The guard's own ticks go through it.
+                    continue
                 stat = path.stat()
                 key = str(path.relative_to(self.root))
                 stamps[key] = (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)

@@ -142,7 +142,7 @@ class Parcel:
     interface: str = INTERFACE
     height: int = 7
     kind: str = "apply"
-    by: str = "Ana Lima <ana@acme.com>"
+    by: str = "Zoë Lima <ana@acme.com>"
     commit: str = COMMIT
     namespace: str = f"tailgit@{TAILNET}"
     siblings: Sequence[tuple[str, str]] = ()

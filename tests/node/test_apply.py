@@ -261,4 +261,4 @@ def test_the_audit_log_has_a_line_for_each_change(node: Node) -> None:
         ["confirm", "1", "ok"],
         ["stage", "none", "bad-parcel"],
     ]
-    assert lines[0][4].endswith("by Ana Lima <ana@acme.com> signed ana@acme.com")
+    assert lines[0][4].endswith("by Zoë Lima <ana@acme.com> signed ana@acme.com")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.nodes import NAME, SELF, STATE, Node, wait
-from tests.node.parcel import INTERFACE
+from tests.node.parcel import FILES, INTERFACE
 
 pytestmark = pytest.mark.live
 
@@ -94,6 +94,18 @@ def test_a_filter_that_cannot_be_loaded_takes_the_interface_down(node: Node) -> 
     wait(lambda: is_up(node), 15)
     wait(lambda: node.observe()["routes"] == "ok")
     assert node.observe()["filter"] == "ok"
+
+
+def test_the_table_of_an_older_generation_does_not_count(node: Node) -> None:
+    """What was right before the last activation is wrong after it."""
+    node.apply(node.parcel())
+    running(node)
+    old = node.read(f"{STATE}/generations/1/firewall.nft")
+    time.sleep(1.2)
+    files = dict(FILES, **{"firewall.nft": old.replace("tcp . 22, ", "")})
+    node.apply(node.parcel(height=8, files=files))
+    node.run("nft", "-f", "-", stdin=old.encode())
+    wait(lambda: "tcp . 22" not in node.table(), 3)
 
 
 def test_an_activation_opens_what_the_guard_closed(node: Node) -> None:
@@ -192,6 +204,8 @@ def test_it_holds_nothing_open_of_who_started_it(node: Node) -> None:
     )
     assert b"result\tok" in work.communicate(timeout=20)[0]
     guard = running(node)
+    held_by_tunnel = node.sh("ls -l /proc/$(pidof wireguard-go)/fd")
+    assert "tailgit" not in held_by_tunnel
     held = {str(fd.readlink()) for fd in (node.path(f"/proc/{guard}/fd")).iterdir()}
     allowed = (
         f"/run/tailgit/{NAME}/guard",

@@ -202,8 +202,8 @@ ENVELOPES = {
     "a negative height": ("height 7", "height -7"),
     "a kind that is none": ("kind apply", "kind force"),
     "a line too many": ("at 2026", "also x\nat 2026"),
-    "a control character": ("by Ana", "by \x1b[31mAna"),
-    "a name without end": ("by Ana", "by " + "A" * 300),
+    "a control character": ("by Zoë", "by \x1b[31mZoë"),
+    "a name without end": ("by Zoë", "by " + "A" * 300),
     "a time that is none": ("13:00:00Z", "13:00:00Z; id"),
 }
 

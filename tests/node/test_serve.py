@@ -114,7 +114,8 @@ def test_a_variable_of_the_session_changes_nothing(refusing: Node) -> None:
     }
     refusing.write("/run/evil", "touch /run/pwned\n", 0o755)
     refusing.write("/run/sed", "#!/bin/sh\ntouch /run/pwned\n", 0o755)
-    done = refusing.run("/usr/bin/env", SELF, "serve", env=env, check=False)
+    hostile = [f"{name}={value}" for name, value in env.items()]
+    done = refusing.run("/usr/bin/env", "-i", *hostile, SELF, "serve", check=False)
     assert b"result\tok" in done.stdout
     assert b"evil" not in done.stdout
     assert not refusing.path("/run/pwned").exists()

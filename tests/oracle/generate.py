@@ -1,4 +1,4 @@
-"""Whole tailnets for hypothesis, so that what is right is not always the same.
+"""Whole tailnets for hypothesis, drawn so that access is neither empty nor total.
 
 The addresses of devices are neighbours and the literals of rules are cut around them
 and around the routes, so that a prefix often holds some devices and not others; ports

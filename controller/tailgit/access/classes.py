@@ -36,6 +36,16 @@ class DeviceClass:
     presence: Families
     routes: tuple[Network, ...] = ()
 
+    @property
+    def address_ids(self) -> Ids:
+        """Selectors that cover an own address of either family."""
+        return self.own[4] | self.own[6]
+
+    @property
+    def ids(self) -> Ids:
+        """Selectors that cover anything of the members in either family."""
+        return self.presence[4] | self.presence[6]
+
 
 def classify(
     tailnet: Tailnet,

@@ -5,18 +5,21 @@ answer is computed once for each distinct set and shared by all devices of it: a
 *view* is the part of the tailnet that a group of nodes sees alike, and the unit for
 which `compile` makes text. No step walks pairs of devices.
 
-Families are kept apart: a rule from an IPv4 literal to an IPv6 literal opens nothing.
+Packets are judged within their family: a rule from an IPv4 literal to an IPv6 literal
+opens nothing. Who sees whom is not: there the two become peers all the same, and a
+route is handed out, as in Tailscale (POLICY.md §5; the corpus case
+routes-r8-mixed-ipv4-ipv6-coverage shows it). The filter decides what passes.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_network
 
-from tailgit.access.classes import DeviceClass, Families, Ids, classify
+from tailgit.access.classes import DeviceClass, Ids, classify
 from tailgit.access.openings import Opening, Openings
 from tailgit.access.routes import (
     approved_routes,
@@ -29,8 +32,6 @@ from tailgit.access.selectors import active_devices
 from tailgit.model.addresses import Address, Network
 from tailgit.model.ports import ICMP, ICMPV6, Ports
 from tailgit.model.tailnet import Device, Tailnet
-
-FAMILIES = (4, 6)
 
 Table = Mapping[int, Sequence[int]]
 """Selector id -> the classes that it matches."""
@@ -102,19 +103,13 @@ class Relation:
 
         The nodes of the view may be among them; keys are not looked at.
         """
-        found: set[int] = set()
-        for mine, table in self._ways(view, self._at_presence):
-            for selector in self._rules.other_end(mine):
-                found.update(table.get(selector, ()))
-        return self._devices_in(found, view.person)
+        other_end = self._rules.other_end(self.classes[view.class_id].ids)
+        return self._devices_at(other_end, self._at_all, view.person)
 
     def reach_numbers(self, view: View) -> tuple[int, ...]:
         """Devices that a node of the view may reach by an own address, ascending."""
-        found: set[int] = set()
-        for mine, table in self._ways(view, self._at_own):
-            for selector in self._rules.reached_from(mine):
-                found.update(table.get(selector, ()))
-        return self._devices_in(found, view.person)
+        reached = self._rules.reached_from(self.classes[view.class_id].ids)
+        return self._devices_at(reached, self._at_address, view.person)
 
     def routes_through(self, view: View) -> Mapping[int, tuple[Network, ...]]:
         """Subnets that nodes of the view send to each router, by its number.
@@ -122,11 +117,10 @@ class Relation:
         A route is handed out whole if any rule lets the view's nodes reach part of
         it or part of it reach them, and only by its primary (POLICY.md §5 a).
         """
-        mine = self.classes[view.class_id].presence
-        there = {version: self._rules.other_end(mine[version]) for version in FAMILIES}
+        other_end = self._rules.other_end(self.classes[view.class_id].ids)
         found: dict[int, list[Network]] = defaultdict(list)
         for prefix, router in self._primaries.items():
-            if there[prefix.version] & self._touching[prefix]:
+            if other_end & self._touching[prefix]:
                 found[self.position[router]].append(prefix)
         return {
             number: tuple(sorted(prefixes, key=prefix_order))
@@ -228,19 +222,12 @@ class Relation:
             found.append(Opening(ports, mine, (), here))
         return tuple(found)
 
-    def _ways(
-        self, view: View, tables: Mapping[int, Table]
-    ) -> Iterator[tuple[Ids, Table]]:
-        """The view's selectors with a table to go on in; both families only where
-        they differ, which takes an address in a rule."""
-        mine = self.classes[view.class_id].presence
-        yield mine[4], tables[4]
-        if mine[6] != mine[4] or tables[6] is not tables[4]:
-            yield mine[6], tables[6]
-
-    def _devices_in(self, classes: set[int], person: str | None) -> tuple[int, ...]:
-        """The members of the classes and the person's own devices, ascending."""
-        found = [n for number in classes for n in self.classes[number].members]
+    def _devices_at(
+        self, ids: Iterable[int], table: Table, person: str | None
+    ) -> tuple[int, ...]:
+        """The devices behind selectors, and the person's own ones, ascending."""
+        near = {number for selector in ids for number in table.get(selector, ())}
+        found = [member for number in near for member in self.classes[number].members]
         if person is not None:
             found = list({*found, *self._devices_of_person[person]})
         return tuple(sorted(found))
@@ -275,22 +262,12 @@ class Relation:
         }
 
     @cached_property
-    def _at_own(self) -> Mapping[int, Table]:
-        """Version -> selector -> classes whose own address it covers."""
-        return _tables([each.own for each in self.classes])
+    def _at_address(self) -> Table:
+        return _table(each.address_ids for each in self.classes)
 
     @cached_property
-    def _at_presence(self) -> Mapping[int, Table]:
-        """Version -> selector -> classes of which it covers anything at all."""
-        return _tables([each.presence for each in self.classes])
-
-
-def _tables(ids_of_class: Sequence[Families]) -> Mapping[int, Table]:
-    """One table for each family, or the same one twice if they are equal."""
-    tables = {
-        version: _table([ids[version] for ids in ids_of_class]) for version in FAMILIES
-    }
-    return tables if tables[4] != tables[6] else {4: tables[4], 6: tables[4]}
+    def _at_all(self) -> Table:
+        return _table(each.ids for each in self.classes)
 
 
 def _table(ids_of_class: Iterable[Ids]) -> Table:
