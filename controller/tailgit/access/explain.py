@@ -207,25 +207,24 @@ def _nearest(
     tailnet: Tailnet, pairs: Iterable[tuple[End, End]], port: int | None
 ) -> Iterator[str]:
     """What a person would look at next when nothing allows a flow."""
-    said: set[str] = set()
+    asked = f", you asked port {port}" if port is not None else ""
+    said: dict[str, None] = {}
     for src, dst in pairs:
-        near = [
-            f"{src} may reach {dst} on {rule.ports} ({rule.place})"
-            for rule in tailnet.rules
-            if not rule.disabled and joins(tailnet, rule, src, dst)
-        ]
-        if not near and rules_between_any(tailnet, dst, src):
-            near = [f"{dst} may reach {src}, not the other way round"]
-        for note in near:
-            if note not in said:
-                said.add(note)
-                yield f"{note}, you asked port {port}" if port else note
+        near = _joining(tailnet, src, dst)
+        for rule in near:
+            where = f"{src} may reach {dst} on {rule.ports} ({rule.place})"
+            said[where + asked] = None
+        if not near and _joining(tailnet, dst, src):
+            said[f"{dst} may reach {src}, not the other way round"] = None
+    yield from said
     yield from _reminders(pairs)
 
 
-def rules_between_any(tailnet: Tailnet, src: End, dst: End) -> bool:
-    """Whether any rule joins the two ends, on any port."""
-    return any(not r.disabled and joins(tailnet, r, src, dst) for r in tailnet.rules)
+def _joining(tailnet: Tailnet, src: End, dst: End) -> list[Rule]:
+    """The rules that join the two ends, whatever the port."""
+    if src.address.version != dst.address.version:
+        return []
+    return [r for r in tailnet.rules if not r.disabled and joins(tailnet, r, src, dst)]
 
 
 def _reminders(pairs: Iterable[tuple[End, End]]) -> Iterator[str]:
