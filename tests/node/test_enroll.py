@@ -87,13 +87,13 @@ def test_keys_are_replaced_for_their_tailnet_alone(bare: Node, tmp_path: Path) -
     other, new = Signer.make(tmp_path, "other"), Signer.make(tmp_path, "new")
     enroll(bare, enrolment(bare))
     enroll(bare, enrolment(bare, other), "second")
-    observer = f"observer {bare.signer.public}\n"
+    own = bare.signer.public
+    observer = f"observer {own}\n"
     enroll(bare, enrolment(bare, new) + observer)
     assert bare.read(AUTHORIZED).splitlines() == [
         f'restrict,command="{SELF} serve" {other.public} tailgit:second',
         f'restrict,command="{SELF} serve" {new.public} tailgit:{NAME}',
-        f'restrict,command="{SELF} serve --observe" {bare.signer.public} '
-        f"tailgit:{NAME}",
+        f'restrict,command="{SELF} serve --observe" {own} tailgit:{NAME}',
     ]
 
 
@@ -207,9 +207,9 @@ def test_with_systemd_a_unit_starts_and_guards(bare: Node, tmp_path: Path) -> No
     bare.public = answer["publicKey"]
     bare.apply(bare.parcel())
     calls = bare.read("/run/systemctl").splitlines()[2:]
+    started = f"--unit=wireguard-tg-{NAME} wireguard-go --foreground tg-{NAME}"
     assert calls == [
-        f"systemd-run --quiet --collect --unit=wireguard-tg-{NAME} "
-        f"wireguard-go --foreground tg-{NAME}",
+        f"systemd-run --quiet --collect {started}",
         f"systemctl --no-block start tailgit@{NAME}.service",
     ]
     assert bare.guards() == []
