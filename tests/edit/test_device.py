@@ -235,8 +235,8 @@ def test_a_wrong_edit_is_caught(
     """The edit is not trusted: with a fault in it, nothing is written."""
     text = "devices:\n  d:\n    tags: [tag:x]\n  e: {tags: [tag:x]}\n"
     write(tmp_path, {"tailnet.yaml": HEAD + REST, "d.yaml": text})
-    right = edit._end
-    monkeypatch.setattr(edit, "_end", lambda node: right(node) + 3)
+    # Valid YAML and a valid key, but not the one that was asked for.
+    monkeypatch.setattr(edit, "_scalar", lambda *_, **__: OTHER_KEY)
     with pytest.raises(Refused, match="can't be edited safely"):
         set_device(tmp_path, "d", {("publicKey",): KEY})
     assert (tmp_path / "d.yaml").read_text() == text

@@ -60,7 +60,9 @@ def test_shallow_clones_are_known(folder: Path, tmp_path: Path) -> None:
 )
 def test_what_is_no_revision(folder: Path, revision: str) -> None:
     """Options, files, ranges and control characters are refused in one sentence."""
-    with pytest.raises(SourceError, match="revision") as raised:
+    odd = not revision.isprintable() or not revision or revision.startswith("-")
+    said = "is not a revision" if odd else "no revision"  # git is not even asked
+    with pytest.raises(SourceError, match=said) as raised:
         Repo(folder).resolve(revision)
     assert "\x1b" not in str(raised.value)
     assert raised.value.help
@@ -127,6 +129,14 @@ def test_repository_configuration_runs_nothing(folder: Path) -> None:
     ):
         git(folder, "config", key, str(trap))
     git(folder, "config", "log.showSignature", "true")
+    unsigned = git(folder, "cat-file", "commit", "HEAD")
+    head, _, message = unsigned.partition("\n\n")
+    signature = (
+        "gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----"
+    )
+    (folder / "signed").write_text(f"{head}\n{signature}\n\n{message}\n")
+    signed = git(folder, "hash-object", "-t", "commit", "-w", "signed")
+    git(folder, "update-ref", "HEAD", signed)
     (folder / ".git/info/attributes").write_text("* filter=x diff=x\n")
     repo = Repo(folder)
     sha = repo.resolve("HEAD")

@@ -82,6 +82,13 @@ def test_everything_has_a_place() -> None:
     assert got.at("a", 1, "b") == Place("a.json", 2, 9)
 
 
+@pytest.mark.parametrize("text", ['{"a": ' + "[" * 99_999, '{"a": ' * 99_999])
+def test_depth_is_limited(text: str) -> None:
+    """A hostile depth ends no recursion of ours."""
+    got, findings = read(text.encode())
+    assert (got, [finding.code for finding in findings]) == (None, ["too-deep"])
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [

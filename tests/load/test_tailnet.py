@@ -244,6 +244,17 @@ def test_findings_of_load_and_check_come_at_once(tmp_path: Path) -> None:
     assert codes == ["unknown-group", "bad-port"]
 
 
+def test_a_place_with_an_error_gets_no_second_one(tmp_path: Path) -> None:
+    """One mistake is said once, though both load and check stumble over it."""
+    files: dict[str, str | bytes] = {
+        "tailnet.yaml": HEAD,
+        "a.yaml": "grants: []\ndevices: {DB_1: {}, db-2: {}}\n",
+    }
+    result = load(write(tmp_path, files))
+    codes = [finding.code for finding in examine(result)]
+    assert codes == ["bad-value", "owner-or-tags"]
+
+
 def test_an_unreadable_file_keeps_check_from_guessing(tmp_path: Path) -> None:
     """Names that the unreadable file may define are not called unknown."""
     files: dict[str, str | bytes] = {

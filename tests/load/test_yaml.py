@@ -85,6 +85,16 @@ def test_crlf_and_byte_order_mark() -> None:
     assert document.at("c", 1) == Place("a.yaml", 3, 3)
 
 
+@pytest.mark.parametrize("end", ["\r", "\x85", "\u2028", "\u2029", "\x0b", "\x00"])
+def test_no_rule_hides_in_a_comment(end: str) -> None:
+    """YAML ends a line at signs that an editor shows as one line, or not at all."""
+    document, findings = read(f"a: b\n# harmless{end}hosts: {{}}\n")
+    assert document is None
+    assert [(f.code, f.place) for f in findings] == [
+        ("bad-character", Place("a.yaml", 2, 11))
+    ]
+
+
 def test_columns_count_characters() -> None:
     """Letters that take several bytes count as one, as editors do."""
     document, _ = read("ä😀ü: x\n")

@@ -254,11 +254,15 @@ def test_the_audit_log_has_a_line_for_each_change(node: Node) -> None:
     node.apply(node.parcel())
     node.activate(1)
     node.stage(b"rubbish")
+    node.run(SELF, "down", NAME)
     lines = [line.split("\t") for line in node.read(f"{STATE}/audit.log").splitlines()]
     assert [line[1:4] for line in lines] == [
         ["stage", "1", "ok"],
         ["activate", "1", "ok"],
         ["confirm", "1", "ok"],
         ["stage", "none", "bad-parcel"],
+        ["down", "1", "ok"],
     ]
+    assert {len(line) for line in lines} == {5}
+    assert lines[3][4] == "the parcel is not a tar"
     assert lines[0][4].endswith("by Zoë Lima <ana@acme.com> signed ana@acme.com")

@@ -107,9 +107,6 @@ def test_a_key_that_is_there_is_never_replaced(bare: Node) -> None:
     assert [path.name for path in bare.path(KEYS).iterdir()] == ["mine"]
 
 
-GOOD = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
-
-
 @pytest.mark.parametrize(
     "lines",
     [
@@ -136,13 +133,17 @@ GOOD = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
         "controller {key}\nsigner a {key}\nobserver ssh-ed25519 AAAA\n",
     ],
 )
-def test_an_enrolment_that_is_malformed_changes_nothing(bare: Node, lines: str) -> None:
+def test_an_enrolment_that_is_malformed_changes_nothing(
+    refusing: Node, lines: str
+) -> None:
     """Every line is understood or the machine stays as it was."""
-    answer = enroll(bare, lines.replace("{key}", bare.signer.public))
+    before = refusing.fingerprint()
+    refusing.write("/run/new/tailgit-node", SCRIPT.read_text())
+    answer = enroll(refusing, lines.replace("{key}", refusing.signer.public))
     assert answer.error == "bad-request", answer.fields
-    assert not bare.path(SELF).exists()
-    assert not bare.path("/etc/tailgit").exists()
-    assert bare.run("id", "tailgit", check=False).returncode != 0
+    assert refusing.fingerprint() == before
+    assert not refusing.path(HOME).joinpath(".ssh").exists()
+    assert refusing.run("id", "tailgit", check=False).returncode != 0
 
 
 # Takes a tool away for this node alone; `umount /usr/sbin` brings it back.

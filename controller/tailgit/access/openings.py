@@ -8,13 +8,13 @@ give equal openings, hence equal bytes on the nodes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import collapse_addresses, ip_network
 
 from tailgit.access.classes import DeviceClass, Ids
 from tailgit.access.routes import overlaps, prefix_order
-from tailgit.access.rules import NOTHING, RuleIndex
+from tailgit.access.rules import NOTHING, Mask, RuleIndex
 from tailgit.model.addresses import Network
 from tailgit.model.ports import Ports
 
@@ -90,47 +90,50 @@ class Openings:
 
     def _make_group(self, ids: Ids, *, inward: bool) -> Iterator[Opening]:
         of_class, of_prefix = self._collect(ids, inward=inward)
-        union, all_ports = self._rules.union, self._rules.ports
-        devices: dict[int, list[int]] = defaultdict(list)
-        for number, sets in of_class.items():
-            devices[union(sets)] += self._classes[number].members
-        prefixes: dict[int, list[Network]] = defaultdict(list)
-        for prefix, sets in of_prefix.items():
-            prefixes[union(sets)].append(prefix)
-        numbers = devices.keys() | prefixes.keys()
-        for ports in sorted(numbers, key=lambda number: all_ports[number].ranges):
-            yield Opening(
-                all_ports[ports],
-                tuple(sorted(devices.get(ports, ()))),
-                _collapsed(prefixes.get(ports, ())),
-            )
+        union = self._rules.union
+        devices: dict[Mask, list[int]] = {}
+        for number, mask in of_class.items():
+            devices.setdefault(mask, []).extend(self._classes[number].members)
+        prefixes: dict[Mask, list[Network]] = {}
+        for prefix, mask in of_prefix.items():
+            prefixes.setdefault(mask, []).append(prefix)
+        # Different masks may be the same ports: {80} with {22,80} is {22,80}.
+        masks: dict[Ports, list[Mask]] = {}
+        for mask in devices.keys() | prefixes.keys():
+            masks.setdefault(union(mask), []).append(mask)
+        for ports in sorted(masks, key=_ports_order):
+            members = [n for mask in masks[ports] for n in devices.get(mask, ())]
+            literals = [p for mask in masks[ports] for p in prefixes.get(mask, ())]
+            yield Opening(ports, tuple(sorted(members)), _collapsed(literals))
 
     def _collect(
         self, ids: Ids, *, inward: bool
-    ) -> tuple[Mapping[int, set[int]], Mapping[Network, set[int]]]:
-        """Port sets by class and by literal prefix at the other end."""
+    ) -> tuple[dict[int, Mask], dict[Network, Mask]]:
+        """What is open by class and by literal prefix at the other end."""
         rules = self._rules
         index = rules.backward if inward else rules.forward
-        of_selector: dict[int, set[int]] = defaultdict(set)
+        of_selector: dict[int, Mask] = {}
         for selector in ids:
-            for ports, others in index.get(selector, NOTHING).items():
-                for other in others:
-                    of_selector[other].add(ports)
-        of_class: dict[int, set[int]] = defaultdict(set)
-        of_prefix: dict[Network, set[int]] = defaultdict(set)
-        everybody: set[int] = set()
-        for other, sets in of_selector.items():
+            for other, mask in index.get(selector, NOTHING).items():
+                of_selector[other] = of_selector.get(other, 0) | mask
+        of_class: dict[int, Mask] = {}
+        of_prefix: dict[Network, Mask] = {}
+        everybody = 0
+        for other, mask in of_selector.items():
             if other in rules.any:
-                everybody = sets
+                everybody = mask
                 for prefix in self._inside if inward else EVERYWHERE:
-                    of_prefix[prefix] |= sets
+                    of_prefix[prefix] = of_prefix.get(prefix, 0) | mask
             elif other in rules.prefixes:
-                of_prefix[rules.prefixes[other]] |= sets
+                prefix = rules.prefixes[other]
+                of_prefix[prefix] = of_prefix.get(prefix, 0) | mask
             else:
                 for number in self._members.get(other, ()):
-                    of_class[number] |= sets
-        # What everybody may do, these devices may do through the ranges of `*`.
-        return {n: s for n, s in of_class.items() if not s <= everybody}, of_prefix
+                    of_class[number] = of_class.get(number, 0) | mask
+        if everybody:
+            # What everybody may do, these devices may do through the ranges of `*`.
+            of_class = {n: mask for n, mask in of_class.items() if mask & ~everybody}
+        return of_class, of_prefix
 
 
 def _cut(opening: Opening, version: int, here: Network | None) -> Iterator[Opening]:
@@ -152,6 +155,10 @@ def _collapsed(prefixes: Iterable[Network]) -> tuple[Network, ...]:
     found.extend(collapse_addresses(p for p in listed if p.version == 4))
     found.extend(collapse_addresses(p for p in listed if p.version == 6))
     return tuple(sorted(found, key=prefix_order))
+
+
+def _ports_order(ports: Ports) -> tuple[tuple[int, int, int], ...]:
+    return ports.ranges
 
 
 def _scope_order(

@@ -1,6 +1,7 @@
 """The rules as two indices between selectors, ready to be walked from either end.
 
-Selectors and port sets are numbered once; all later work is on small integers.
+Selectors and port sets are numbered once; what joins two selectors is a bit mask of
+port sets, so that later work is on integers alone.
 `autogroup:self` is kept apart. It may only come from people, so for one person it
 opens the same ports between all their untagged devices, whatever the source selector
 was (POLICY.md §3): a port set for each person.
@@ -18,10 +19,13 @@ from tailgit.model.ports import Ports
 from tailgit.model.selectors import Kind, Selector
 from tailgit.model.tailnet import Rule, Tailnet
 
-Index = dict[int, dict[int, set[int]]]
-"""Selector id -> number of a port set -> ids of the selectors at the other end."""
+Mask = int
+"""Port sets of the policy as bits: bit N is `RuleIndex.ports[N]`."""
 
-NOTHING: Mapping[int, set[int]] = {}
+Index = dict[int, dict[int, Mask]]
+"""Selector id -> selector id at the other end -> the port sets between them."""
+
+NOTHING: Mapping[int, Mask] = {}
 
 
 class RuleIndex:
@@ -41,9 +45,9 @@ class RuleIndex:
         ports: dict[Ports, int] = {}
         for rule in tailnet.rules:
             if not rule.disabled:
-                self._add(rule, ids, ports.setdefault(rule.ports, len(ports)))
+                self._add(rule, ids, 1 << ports.setdefault(rule.ports, len(ports)))
         self.selectors: Sequence[Selector] = tuple(ids)
-        self.ports: list[Ports] = list(ports)
+        self.ports: Sequence[Ports] = tuple(ports)
         self.any: Ids = frozenset(
             number
             for number, selector in enumerate(self.selectors)
@@ -54,19 +58,18 @@ class RuleIndex:
             for number, selector in enumerate(self.selectors)
             if (prefix := prefix_of(tailnet, selector)) is not None
         }
-        self._numbers = ports
-        self._unions: dict[frozenset[int], int] = {}
+        self._unions: dict[Mask, Ports] = {}
 
-    def _add(self, rule: Rule, ids: dict[Selector, int], ports: int) -> None:
+    def _add(self, rule: Rule, ids: dict[Selector, int], bit: Mask) -> None:
         sources = [ids.setdefault(selector, len(ids)) for selector in rule.src]
         for selector in rule.dst:
             if selector.kind is Kind.SELF:
                 self._open_self(rule.src, rule.ports)
                 continue
             target = ids.setdefault(selector, len(ids))
-            self.backward[target].setdefault(ports, set()).update(sources)
             for source in sources:
-                self.forward[source].setdefault(ports, set()).add(target)
+                mask = self.forward[source].get(target, 0) | bit
+                self.forward[source][target] = self.backward[target][source] = mask
 
     def _open_self(self, sources: Iterable[Selector], ports: Ports) -> None:
         for source in sources:
@@ -83,18 +86,16 @@ class RuleIndex:
                 before = self.self_ports.get(person)
                 self.self_ports[person] = before | ports if before else ports
 
-    def union(self, numbers: set[int]) -> int:
-        """The number of the port set that several port sets are together."""
-        if len(numbers) == 1:
-            return next(iter(numbers))
-        key = frozenset(numbers)
-        if key not in self._unions:
-            ports = Ports.of(s for number in key for s in self.ports[number].ranges)
-            if ports not in self._numbers:
-                self._numbers[ports] = len(self.ports)
-                self.ports.append(ports)
-            self._unions[key] = self._numbers[ports]
-        return self._unions[key]
+    def union(self, mask: Mask) -> Ports:
+        """The port sets of a mask together."""
+        if mask not in self._unions:
+            self._unions[mask] = Ports.of(
+                span
+                for number, ports in enumerate(self.ports)
+                if mask >> number & 1
+                for span in ports.ranges
+            )
+        return self._unions[mask]
 
     def other_end(self, ids: Ids) -> set[int]:
         """Selectors that a rule joins to any of `ids`, in either direction."""
@@ -108,6 +109,5 @@ class RuleIndex:
     def _walk(ids: Ids, index: Index) -> set[int]:
         found: set[int] = set()
         for selector in ids:
-            for others in index.get(selector, NOTHING).values():
-                found |= others
+            found.update(index.get(selector, NOTHING))
         return found

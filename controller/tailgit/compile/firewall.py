@@ -39,7 +39,7 @@ _WORDS = {TCP: "tcp", UDP: "udp"}
 machine need not have, so they are written as numbers."""
 
 
-ListText = Callable[[int, tuple[int, ...]], str]
+Elements = Callable[[int, tuple[int, ...]], str]
 ChainOf = Callable[[Ports], tuple[str, str]]
 
 
@@ -57,7 +57,7 @@ class Firewall:
             direct=f"tg-{tailnet}",
             relayed=f"tgr-{tailnet}",
         )
-        self._lists: dict[tuple[int, tuple[int, ...]], str] = {}
+        self._sets: dict[tuple[int, tuple[int, ...]], str] = {}
         self._chains: dict[Ports, tuple[str, str]] = {}
 
     def body(
@@ -67,7 +67,7 @@ class Firewall:
         routes: tuple[Network, ...],
     ) -> tuple[bytes, bytes]:
         """The text before and after a node's own sets, the same for a whole view."""
-        rules = _Rules(self._list, self._chain)
+        rules = _Rules(self._elements, self._chain)
         text = self._stencil.fill(
             {
                 "own": b"\0",
@@ -91,12 +91,16 @@ class Firewall:
             f"\t\telements = {{ {ipv6} }}\n\t}}\n\n"
         ).encode()
 
-    def _list(self, version: int, numbers: tuple[int, ...]) -> str:
+    def _elements(self, version: int, numbers: tuple[int, ...]) -> str:
+        """The inside of a set of devices; many views share one."""
         key = (version, numbers)
-        if key not in self._lists:
+        if key not in self._sets:
             addresses = self._addresses[version]
-            self._lists[key] = ",\n\t\t\t".join([addresses[n] for n in numbers])
-        return self._lists[key]
+            listed = ",\n\t\t\t".join([addresses[number] for number in numbers])
+            self._sets[key] = (
+                f"\t\ttype {_TYPE[version]}\n\t\telements = {{ {listed} }}\n"
+            )
+        return self._sets[key]
 
     def _chain(self, ports: Ports) -> tuple[str, str]:
         if ports not in self._chains:
@@ -133,8 +137,8 @@ class Firewall:
 class _Rules:
     """Collects the sets and port chains that the rules of one table name."""
 
-    def __init__(self, list_text: ListText, chain: ChainOf) -> None:
-        self._list_text = list_text
+    def __init__(self, elements: Elements, chain: ChainOf) -> None:
+        self._elements = elements
         self._chain = chain
         self._sets: dict[str, str] = {}
         self._used: dict[str, str] = {}
@@ -175,15 +179,11 @@ class _Rules:
             yield f"\t\t{scope}{match} {jump}"
 
     def _set(self, wanted: str, version: int, numbers: tuple[int, ...]) -> str:
-        body = (
-            f"\t\ttype {_TYPE[version]}\n"
-            f"\t\telements = {{ {self._list_text(version, numbers)} }}\n"
-        )
+        body = self._elements(version, numbers)
         name, count = wanted, 1
-        while self._sets.get(name, body) != body:
+        while self._sets.setdefault(name, body) is not body:
             count += 1
             name = f"{wanted}_{count}"
-        self._sets[name] = body
         return name
 
     def sets(self) -> str:
