@@ -27,7 +27,7 @@ KEYS = f"/etc/tailgit/{NAME}/keys"
 
 BUSYBOX_TOOLS = (
     "awk cat chmod cmp cut date dd find grep head id ls mkdir mkfifo mktemp mv rm sed "
-    "setsid sha256sum sleep sort sync tail tar timeout tr wc"
+    "setsid sha256sum sleep sort sync tail tar tr wc"
 )
 
 BUILD = """
@@ -98,7 +98,9 @@ class Node:
     ) -> None:
         self.shell = shell
         self.signer = signer
-        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
+        # Even a killed pytest leaves no node behind.
+        command = ["setpriv", "--pdeathsig", "KILL", "unshare"]
+        command += ["--mount", "--net", "--pid", "--fork", "--kill-child"]
         self.first = subprocess.Popen(
             [
                 *(*command, "--mount-proc", "sh", "-c", BUILD),
