@@ -3,6 +3,8 @@
 .PHONY: help setup lint check test demo lab golden docs wheel bench
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -p no:cacheprovider
+# A file stays with one worker, so what it builds (a lab, a demo) is built once.
+BOTH := -n 2 --dist loadfile
 SHELL_FILES := .ci/run scripts/as-root scripts/lab scripts/setup $(wildcard node/*)
 
 help:  ## show this
@@ -18,10 +20,10 @@ lint: setup  ## ruff, mypy and shellcheck
 	shellcheck $(SHELL_FILES)
 
 check: lint  ## style, types, shellcheck and the tests that need no root
-	$(PYTEST) -q -m 'not live'
+	$(PYTEST) -q $(BOTH) -m 'not live'
 
 test: lint  ## everything, also the tests in network namespaces (root or sudo)
-	scripts/as-root test $(PYTEST) $(ARGS)
+	scripts/as-root test $(PYTEST) $(BOTH) $(ARGS)
 
 demo: setup  ## from an empty repo to packets (root or sudo); JSON=FILE for data
 	scripts/as-root demo $(PYTHON) scripts/demo.py $(if $(JSON),--json $(JSON))

@@ -33,7 +33,7 @@ def test_text() -> None:
 def test_json() -> None:
     """The same for programs, with a format version."""
     document = json.loads(as_json([GROUP, SITE]))
-    assert document["format_version"] == "1"
+    assert document["format_version"] == 1
     assert document["findings"][0] == {
         "code": "unknown-group",
         "layer": "policy",
@@ -46,7 +46,7 @@ def test_json() -> None:
         "see": [{"file": "groups.yaml", "line": 8, "column": 3}],
     }
     assert document["findings"][1]["severity"] == "warning"
-    assert json.loads(as_json([])) == {"format_version": "1", "findings": []}
+    assert json.loads(as_json([])) == {"format_version": 1, "findings": []}
 
 
 def test_findings_are_sorted_and_said_once() -> None:

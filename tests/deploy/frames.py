@@ -34,11 +34,11 @@ def observation(
     record: Pairs = (),
     current: str = "none",
     live: str | None = None,
-    states: Sequence[str] = ("absent",) * 6,
+    states: Sequence[str] = ("absent",) * 7,
     more: Pairs = (),
 ) -> bytes:
     """An answer to `observe`; without arguments, of a node that was just enrolled."""
-    names = ("interface", "filter", "peers", "addresses", "routes", "names")
+    parts = ("interface", "filter", "peers", "addresses", "routes", "names", "guard")
     return ok(
         "observe",
         tailnet,
@@ -51,6 +51,6 @@ def observation(
         ("pending", "none"),
         ("rolledback", "none"),
         *record,
-        *zip(names, states, strict=True),
+        *zip(parts, states, strict=True),
         *more,
     )

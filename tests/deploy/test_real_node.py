@@ -209,9 +209,49 @@ def test_enrolling_again_changes_nothing_and_says_so(fleet: Fleet) -> None:
     before, stamps = file.stat(), fleet.machines["db-1"].stamps(folders=False)
     code, out, err = fleet.enroll("db-1")
     assert code == Exit.DONE, err
-    assert "nothing was written" in out
+    assert "The repository says so already.\n" in out
     assert file.stat() == before
     assert fleet.machines["db-1"].stamps(folders=False) == stamps
+
+
+def test_the_administrators_key_does_not_become_the_controllers(
+    fleet: Fleet,
+) -> None:
+    """Without --controller-key it is the one of ~/.ssh, whatever logs in to install;
+    the one beside --identity only where ~/.ssh has none, and then it is said."""
+    machine = fleet.machines["db-1"]
+    pin = fingerprint(public(machine.host)).split()[1]
+    words = ("device", "enroll", "db-1", "--login", f"root@127.0.0.1:{machine.port}")
+    words += ("--identity", str(machine.admin), "--host-key", pin)
+    words += ("--signer-key", f"{fleet.signer}.pub")
+    code, out, err = fleet.tailgit(*words)
+    assert code == Exit.DONE, err
+    assert f"  controller   {fingerprint(public(machine.admin))}\n" in out
+    assert f"commit it, then tailgit plan --identity {machine.admin}\n" in out
+
+    (Path.home() / ".ssh").mkdir()
+    home = make_key(Path.home() / ".ssh" / "id_ed25519")
+    code, out, err = fleet.tailgit(*words)
+    assert code == Exit.DONE, err
+    assert f"  controller   {fingerprint(public(home))}\n" in out
+    assert "The repository says so already.\nNext:  tailgit plan\n" in out
+    fleet.commit("Enrol")
+    code, out, err = fleet.tailgit("plan")
+    assert "1 of 1 nodes answered" in out, err
+    code, out, _ = fleet.plan("--identity", str(machine.admin))
+    assert (code, "0 of 1 nodes answered" in out) == (Exit.REFUSED, True)
+
+
+def test_a_private_key_is_taken_for_the_public_one_beside_it(fleet: Fleet) -> None:
+    """--controller-key may name either half; without a .pub there is an error."""
+    code, out, err = fleet.enroll("db-1", "--controller-key", str(fleet.controller))
+    assert code == Exit.DONE, err
+    assert f"tailgit plan --identity {fleet.controller}\n" in out
+    lonely = fleet.repo / "lonely"
+    lonely.write_text(fleet.controller.read_text())
+    code, _, err = fleet.enroll("db-1", "--controller-key", str(lonely))
+    assert code == Exit.FAILED
+    assert f"no public key {lonely}" in err
 
 
 def test_enrolment_wants_the_host_key_to_be_the_expected_one(fleet: Fleet) -> None:
@@ -269,9 +309,14 @@ def test_a_whole_life(fleet: Fleet) -> None:
     }
 
     digest = str(fleet.document()["compiled"])
-    code, _, err = fleet.apply("--compiled", "0" * 64)
-    assert code == Exit.REFUSED
+    code, out, err = fleet.apply("--compiled", "0" * 64)
+    assert (code, out) == (Exit.REFUSED, "")
     assert "not to what was reviewed" in err
+    code, out, _ = fleet.apply("--compiled", "0" * 64, "--format", "json")
+    assert code == Exit.REFUSED
+    refused = json.loads(out)
+    assert refused["applyable"] is False
+    assert f"compiles to {digest}" in refused["refusals"][0]
     code, out, err = fleet.apply("--compiled", digest, "--format", "json")
     assert code == Exit.DONE, err
     assert json.loads(out)["counts"] == {"applied": 2}
@@ -298,9 +343,11 @@ def test_a_whole_life(fleet: Fleet) -> None:
     code, out, err = fleet.apply(str(kept))
     assert (code, "2 unchanged" in out) == (Exit.DONE, True), err
 
-    code, _, err = fleet.apply("--yes", "--commit", "HEAD~1")
+    code, out, err = fleet.apply("--yes", "--commit", "HEAD~1", "--format", "json")
     assert code == Exit.REFUSED
     assert "does not contain; bring the branch up to date" in err
+    refusals = json.loads(out)["refusals"]
+    assert ["bring the branch up to date" in said for said in refusals] == [True]
 
     fleet.machines["db-1"].run("ip", "addr", "flush", "dev", "tg-acme")
     assert fleet.states()["db-1"] == "repair"
@@ -337,6 +384,17 @@ def test_a_signer_that_the_nodes_do_not_know_is_refused_by_them(
     outcomes = json.loads(out)["outcomes"]
     assert {o["code"] for o in outcomes} == {"bad-signature"}
     assert {o["phase"] for o in outcomes} == {"stage"}
+    code, out, _ = applied.apply("--yes")
+    assert code == Exit.INCOMPLETE
+    said = " ".join(out.split())
+    key = fingerprint(public(applied.signer))
+    assert f"db-1 web-1: the key that signed is not known there: {key} (" in said
+    assert "tailgit device enroll db-1 --signer-key FILE.pub" in out
+    assert "To finish" not in out
+    code, _, err = applied.enroll("db-1")
+    assert code == Exit.DONE, err
+    code, out, _ = applied.apply("--yes")
+    assert "+ db-1   applied" in out
 
 
 def test_a_shallow_clone_is_refused(applied: Fleet, tmp_path: Path) -> None:
@@ -369,6 +427,7 @@ def test_on_a_terminal_the_plan_is_shown_and_asked_about(
     assert code == Exit.FAILED, shown
     assert "change, hot" in shown
     assert "Apply this to 2 nodes?" in shown
+    assert shown.endswith("tailgit: error: nothing was changed\r\n")
     assert applied.states()["db-1"] == "change"
     code, shown = answer_on_a_terminal("y\n", *map(str, words))
     assert code == Exit.DONE, shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from tailgit.deploy.enroll import find_host_key
 from tailgit.deploy.hostkey import fingerprint, host_keys
 from tailgit.deploy.identity import Identity, at_hand, identity
 from tailgit.deploy.observe import observe, observe_all
-from tailgit.deploy.ssh import AsyncSsh, Login
+from tailgit.deploy.ssh import AsyncSsh, Login, cause
 from tailgit.errors import (
     BadAnswer,
     HostKeyMismatch,
@@ -97,8 +98,38 @@ def test_nobody_listening_is_unreachable(node: Node) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         login = replace(node.login(), port=free.getsockname()[1])
-        with pytest.raises(Unreachable, match=rf"127.0.0.1 port {login.port}: .*"):
+        with pytest.raises(Unreachable, match="refuses the connection") as caught:
             ask(node, login)
+        said = f"127.0.0.1 port {login.port} refuses the connection"
+        assert caught.value.message == said
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            OSError(
+                "Multiple exceptions: "
+                "[Errno 111] Connect call failed ('2001:db8::1', 22, 0, 0), "
+                "[Errno 111] Connect call failed ('203.0.113.72', 22)"
+            ),
+            "host port 22 refuses the connection",
+        ),
+        (OSError(errno.EHOSTUNREACH, "Connect call failed ('x', 22)"), "no way from"),
+        (OSError(errno.ENETUNREACH, "Connect call failed ('x', 22)"), "no way from"),
+        (ConnectionResetError(errno.ECONNRESET, "x"), "port 22 closed the connection"),
+        (PermissionError(errno.EPERM, "x"), "this machine's own rules forbid"),
+        (socket.gaierror(-2, "Name or service not known"), "host has no address here"),
+        (OSError(errno.ENOBUFS, "Connect call failed"), "22: No buffer space"),
+        (OSError("odd"), "host port 22: odd"),
+    ],
+)
+def test_errors_of_the_system_are_told_in_words(error: OSError, sentence: str) -> None:
+    """What they mean for reaching the node, never what asyncio makes of them."""
+    said = cause(Login("db-1", "host", 22, "tailgit", ""), error, 15)
+    assert isinstance(said, Unreachable)
+    assert sentence in said.message
+    assert "Connect call" not in said.message
 
 
 def test_a_name_that_does_not_exist_is_unreachable(node: Node) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import tailgit
+
 from tailgit.errors import LabError
 from tailgit.lab import CONTROLLER, Lab, running
 from tests.lab.small import A4, B4, topology
@@ -46,7 +48,7 @@ def test_every_node_is_a_machine_of_its_own(lab: Lab) -> None:
 
 def test_a_node_cannot_write_on_this_machine(lab: Lab, tmp_path: Path) -> None:
     """What is not private to a node is read-only to it."""
-    file = Path(__file__)
+    file = Path(tailgit.__file__)
     done = lab.run("node-a", ["sh", "-c", f"echo x >> {file}; touch /boot/x"])
     assert done.stderr.count(b"Read-only file system") == 2
     done = lab.run("node-a", ["ls", str(tmp_path)])

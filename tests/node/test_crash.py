@@ -222,7 +222,8 @@ def test_without_a_filter_there_is_no_interface(node: Node) -> None:
         node.write(f"/usr/local/sbin/{tool}", LOGGER.format(tool=tool), 0o755)
     node.write("/usr/local/sbin/nft", "#!/bin/sh\necho 'no room' >&2; exit 1\n", 0o755)
     answer = node.activate(1)
-    assert (answer.error, answer["message"]) == ("activation-failed", "no room")
+    assert answer.error == "activation-failed"
+    assert answer["message"].startswith("no room")
     calls = node.read("/run/calls")
     assert "link add" not in calls
     assert "wireguard-go" not in calls

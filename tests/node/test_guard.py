@@ -60,6 +60,16 @@ def test_a_flushed_ruleset_is_back_at_once(
     wait(lambda: node.read(f"{STATE}/audit.log").count("guard\t1\treloaded") == 20)
 
 
+def test_a_dead_guard_is_reported_and_replaced(node: Node) -> None:
+    """`observe` says that nobody guards; the next `activate` starts a new guard."""
+    node.apply(node.parcel())
+    assert node.observe()["guard"] == "ok"
+    kill(node, signal.SIGKILL, running(node))
+    wait(lambda: node.observe()["guard"] == "absent")
+    assert node.activate(1).ok
+    assert node.observe()["guard"] == "ok"
+
+
 @pytest.mark.parametrize(
     "damage",
     [

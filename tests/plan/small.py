@@ -16,7 +16,7 @@ V4, V6 = IPv4Network("100.64.0.0/10"), IPv6Network("fd5c:91aa:7be0::/48")
 PLACE = Place("devices.yaml")
 OLD, NEW = "1" * 40, "2" * 40
 COMMIT = Commit(NEW, "Postgres for data", 7)
-PARTS = ("filter", "peers", "addresses", "routes", "names")
+PARTS = ("filter", "peers", "addresses", "routes", "names", "guard")
 
 
 def key_of(name: str) -> str:

@@ -133,6 +133,17 @@ def test_a_drifting_filter_alone_is_repaired_hot() -> None:
     )
 
 
+def test_a_node_without_its_guard_is_repaired_hot() -> None:
+    """All is as it should be, but nobody watches that it stays so."""
+    parts = (*running(AFTER).parts[:-1], ("guard", "absent"))
+    row = row_of(replace(running(AFTER), parts=parts))
+    assert (row.state, row.switch, row.notes) == (
+        State.REPAIR,
+        Switch.HOT,
+        ("guard absent",),
+    )
+
+
 def test_a_node_with_another_key_is_refused_and_left_alone() -> None:
     """It would refuse the bundle; the plan says so before anything is sent."""
     made = plan_of(replace(running(BEFORE), public_keys=("another",)))
@@ -212,6 +223,15 @@ def test_a_fleet_of_nobody_is_refused() -> None:
     """Zero of zero nodes is never a success."""
     one = replace(device("db-1"), delivery=Delivery.FILE)
     assert "no device" in plan_of(None, one=one).refusals[0]
+
+
+def test_a_fleet_that_is_not_enrolled_yet_is_told_how_to_begin() -> None:
+    """The command names the first device that is reached over SSH."""
+    devices = [device(name) for name in ("a", "b", "c")]
+    devices[0] = replace(devices[0], delivery=Delivery.FILE)
+    devices[1] = replace(devices[1], disabled=True)
+    (said,) = make(tailnet(*devices), {}, {}, COMMIT, ANCESTOR).refusals
+    assert said.endswith("; begin with `tailgit device enroll c`")
 
 
 def test_the_foreign_drop_policies_of_a_node_are_said() -> None:

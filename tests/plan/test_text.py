@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,9 +75,13 @@ def test_nothing_to_do_is_said_only_when_every_node_was_read() -> None:
     net = tailnet(device("a"), device("b"))
     seen = {name: running(made) for name, made in wanted.items()}
     whole = make(net, wanted, seen, COMMIT, ANCESTOR)
-    assert "Nothing to do: every node has what 2222222 says." in plan_text(whole, "x")
+    text = plan_text(whole, "x")
+    # What the nodes record is the older 1111111, whose bundles are the same.
+    assert text.startswith('acme: in sync with 2222222 "Postgres for data"\n')
+    assert "Nothing to do: every node has what 2222222 says." in text
     partly = {"a": seen["a"], "b": Unreachable("b", "no answer")}
     text = plan_text(make(net, wanted, partly, COMMIT, ANCESTOR), "x")
+    assert text.startswith("acme: 1111111 -> 2222222")
     assert "every node" not in text
     assert "Nothing to do on the nodes that answered" in text
 
@@ -90,6 +95,62 @@ def test_a_plan_that_is_refused_says_why_and_offers_no_command() -> None:
     text = plan_text(refused, "tailgit apply")
     assert "This can't be applied:\n  - a: applied is 1111111" in text
     assert "tailgit apply" not in text
+
+
+def test_the_headline_starts_where_the_nodes_that_change_are() -> None:
+    """After half an apply the others have the new commit, and no `(1 older)`."""
+    wanted = {name: bundle(name, hosts="x\n") for name in "ab"}
+    seen = {
+        "a": running(wanted["a"], COMMIT.sha, COMMIT.height),
+        "b": running(bundle("b", hosts="y\n")),
+    }
+    net = tailnet(device("a"), device("b"))
+    text = plan_text(make(net, wanted, seen, COMMIT, ANCESTOR), "x")
+    assert text.startswith('acme: 1111111 -> 2222222 "Postgres for data"\n')
+
+
+SIGNER = "ED25519 SHA256:abc (/home/ana/.ssh/id_ed25519)"
+
+
+def test_nodes_that_do_not_know_the_signer_are_named_with_the_key() -> None:
+    """Repeating can't help them, so the way out is told instead."""
+    said = "the key that signed is not in allowed_signers"
+    outcomes = tuple(
+        Outcome(name, Result.FAILED, None, "stage", "bad-signature", said)
+        for name in ("b", "d")
+    )
+    whole = (*outcomes, Outcome("c", Result.UNCHANGED))
+    text = applied_text(Applied(mixed(), whole), "tailgit apply", SIGNER)
+    assert text.endswith(
+        f"\nb d: the key that signed is not known there: {SIGNER}\n"
+        "Sign with one that is (--signing-key), or enroll again to make it known:\n"
+        "  tailgit device enroll b --signer-key FILE.pub\n"
+    )
+    assert "To finish" not in text
+    gone = (*whole, Outcome("a", Result.UNREACHABLE))
+    text = applied_text(Applied(mixed(), gone), "tailgit apply", SIGNER)
+    assert text.endswith("\nTo finish:  tailgit apply\n")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "again"),
+    [
+        (Outcome("a", Result.UNREACHABLE), True),
+        (Outcome("a", Result.UNCONFIRMED, 2, "confirm"), True),
+        (Outcome("a", Result.NOT_STARTED), True),
+        (Outcome("a", Result.FAILED, None, "stage", "busy", "x"), True),
+        (Outcome("a", Result.FAILED, None, "stage", "io", "full"), True),
+        (Outcome("a", Result.FAILED, None, "stage", "bad-grammar", "x"), False),
+        (Outcome("a", Result.FAILED, phase="observe", message="its key"), False),
+        (Outcome("a", Result.NOT_ENROLLED), False),
+    ],
+)
+def test_repeating_is_advised_only_where_it_can_help(
+    outcome: Outcome, again: bool
+) -> None:
+    """What a node refuses for what it was sent, it refuses again."""
+    text = applied_text(Applied(mixed(), (outcome,)), "tailgit apply")
+    assert ("To finish:  tailgit apply" in text) is again
 
 
 def test_no_older_commit_is_nothing() -> None:

@@ -7,6 +7,7 @@ from tailgit.check.policy import check_policy
 from tailgit.check.references import check_references
 from tailgit.check.routes import check_routes
 from tailgit.load import Loaded
+from tailgit.model.codes import ABSENCES
 from tailgit.model.findings import Finding, in_order
 from tailgit.model.tailnet import Tailnet
 
@@ -29,11 +30,17 @@ def examine(loaded: Loaded) -> tuple[Finding, ...]:
     """The findings of loading and of `check`, all at once.
 
     Where loading found errors, what could be built is checked too, so that nobody
-    mends a repository in two rounds; a place that has an error already gets no other.
+    mends a repository in two rounds; a place that has an error already gets no other,
+    and what is not there is not missed while a part of the files could not be read.
     """
     tailnet = loaded.tailnet or loaded.partial
     if tailnet is None:
         return loaded.findings
     wrong = {finding.place for finding in loaded.findings if finding.is_error}
-    more = [finding for finding in check(tailnet) if finding.place not in wrong]
+    silent = frozenset[str]() if loaded.whole else ABSENCES
+    more = [
+        finding
+        for finding in check(tailnet)
+        if finding.place not in wrong and finding.code not in silent
+    ]
     return in_order((*loaded.findings, *more))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Origin, Place
-from tailgit.model.near import Near
+from tailgit.model.near import Near, meant_kind, meant_user
 from tailgit.model.selectors import (
     Kind,
     Selector,
@@ -60,7 +60,9 @@ class _Names:
             else:
                 message = f"the owner `{shown(device.owner)}` is not a user"
                 help_ = "a user is an e-mail address; machines of nobody have `tags`"
-                yield finding("unknown-user", at, message, help_)
+                guess = meant_user(device.owner, self.tailnet.users)
+                help_ = f"{help_}; {guess}" if guess else help_
+                yield finding("unknown-user", at, message, help_, self.see(help_))
         for tag in device.tags:
             yield from self.tag(tag, _at(device.origin, device.place, "tags"))
 
@@ -78,7 +80,9 @@ class _Names:
             elif "@" not in member:
                 message = f"`{shown(member)}` is not a user"
                 help_ = "members of a group are e-mail addresses"
-                yield finding("bad-member", at, message, help_)
+                guess = meant_user(member, self.tailnet.users)
+                help_ = f"{help_}; {guess}" if guess else help_
+                yield finding("bad-member", at, message, help_, self.see(help_))
             else:
                 yield from self.user(member, at)
 
@@ -91,8 +95,9 @@ class _Names:
             try:
                 selector = parse_selector(text, devices=(), hosts=())
             except SelectorError as error:
-                help_ = "write a user, a group or a tag"
-                yield finding(error.code, at, shown(str(error)), help_)
+                help_ = self.with_kind(text) or "write a user, a group or a tag"
+                see = self.see(help_)
+                yield finding(error.code, at, shown(str(error)), help_, see)
                 continue
             if selector.kind not in (Kind.USER, Kind.GROUP, Kind.TAG, Kind.MEMBER):
                 message = f"`{shown(text)}` can't own or approve anything"
@@ -108,7 +113,9 @@ class _Names:
                 yield from self.tag(selector.value, at)
             case Kind.GROUP if selector.value not in self.tailnet.groups:
                 message = f"no group `{shown(selector.value)}`"
-                help_ = self.near_groups.meant(selector.value)
+                guess = self.near_groups.meant(selector.value)
+                help_ = f"define it: `groups: {{{shown(selector.value)}: […]}}`"
+                help_ = f"{help_}; or {guess}" if guess else help_
                 see = self.see(help_)
                 yield finding("unknown-group", at, message, help_, see)
             case _:
@@ -117,19 +124,28 @@ class _Names:
     def user(self, login: str, at: Place) -> Iterator[Finding]:
         if self.tailnet.users and login not in self.tailnet.users:
             message = f"no user `{shown(login)}`"
-            help_ = self.near_users.meant(login) or "add them to `users`"
+            guess = self.near_users.meant(login)
+            help_ = f"add them: `users: {{{shown(login)}: {{}}}}`"
+            help_ = f"{help_}; or {guess}" if guess else help_
             yield finding("unknown-user", at, message, help_, self.see(help_))
 
     def tag(self, tag: str, at: Place) -> Iterator[Finding]:
         if tag not in self.tailnet.tag_owners:
             message = f'tag not found: "{shown(tag)}"'
-            help_ = self.near_tags.meant(tag) or "declare it in `tagOwners`"
+            guess = self.near_tags.meant(tag)
+            help_ = f"declare it: `tagOwners: {{{shown(tag)}: [group:…]}}`"
+            help_ = f"{help_}; or {guess}" if guess else help_
             yield finding("unknown-tag", at, message, help_, self.see(help_))
+
+    def with_kind(self, text: str) -> str:
+        """The group, tag or user that a bare name most likely means."""
+        tailnet = self.tailnet
+        return meant_kind(text, tailnet.groups, tailnet.tag_owners, tailnet.users)
 
     def see(self, help_: str) -> list[Place]:
         """Where the thing stands that a guess names."""
         _, _, rest = help_.partition("did you mean `")
-        name = rest.removesuffix("`?")
+        name = rest.partition("`?")[0]
         known = (self.tailnet.users, self.tailnet.groups, self.tailnet.tag_owners)
         return [table[name].place for table in known if name in table]
 

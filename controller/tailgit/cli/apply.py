@@ -7,11 +7,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tailgit.cli import agreed
 from tailgit.cli.plan import (
     Commit,
     Identity,
@@ -68,11 +70,13 @@ def apply(
     DIGEST or --yes. One signature covers all nodes. Ctrl-C finishes the nodes that
     are under way and begins no other; a second one leaves at once.
 
-    Exit: 0 every node has the commit, 3 the tailnet is not valid, 4 refused, nothing
-    was changed, 5 a node was not reached or not applied, 64 nobody said yes.
+    Exit: 0 every node has the commit, 1 the answer was no, 3 the tailnet is not
+    valid, 4 refused, nothing was changed (--format json prints the plan that was),
+    5 a node was not reached or not applied, 64 nobody is there to be asked.
 
     Example: tailgit apply --commit main --compiled "$REVIEWED" --format json
     """
+    from tailgit.plan.file import dumps
     from tailgit.report.plan import applied_json, applied_text, plan_text
 
     kept = _read(planfile) if planfile else None
@@ -88,10 +92,15 @@ def apply(
     found = surveyed(repo, kept.commit.sha if kept else commit, executor, parallel)
     command = apply_command(repo, commit, planfile)
     sys.stderr.write(plan_text(found.plan, command))
-    _agree(found.plan, kept, compiled)
-    sent = _signed(found, repo, signing_key, asked)
+    objection = _objection(found.plan, kept, compiled)
+    if objection is not None:
+        if format == "json":
+            because = found.plan.refusals or (objection.message,)
+            sys.stdout.write(dumps(replace(found.plan, refusals=because)))
+        raise objection
+    sent, signer = _signed(found, repo, signing_key, asked)
     applied = asyncio.run(_carry_out(found, sent, executor, parallel))
-    text = applied_text(applied, apply_command(repo, commit, None))
+    text = applied_text(applied, apply_command(repo, commit, None), signer)
     sys.stdout.write(applied_json(applied) if format == "json" else text)
     return applied.exit
 
@@ -107,26 +116,28 @@ def _read(file: Path) -> Plan:
         raise UsageError(f"{file} is not a plan: it is not UTF-8") from None
 
 
-def _agree(plan: Plan, kept: Plan | None, compiled: str | None) -> None:
-    """Refuse what is not what was planned or reviewed."""
+def _objection(plan: Plan, kept: Plan | None, compiled: str | None) -> Refused | None:
+    """Why this is not what was planned or reviewed; None if it is."""
     from tailgit.plan.file import stale_because
 
     if plan.refusals:
-        raise refused(plan.refusals)
+        return refused(plan.refusals)
     stale = (kept.refusals or stale_because(kept, plan)) if kept else ()
     if stale:
-        raise Refused(f"the plan is stale: {stale[0]}", "look at a new `tailgit plan`")
+        return Refused(f"the plan is stale: {stale[0]}", "look at a new `tailgit plan`")
     if compiled is not None and compiled != plan.compiled:
-        raise Refused(
+        return Refused(
             f"the commit compiles to {plan.compiled}, not to what was reviewed",
             "review that, or apply the commit that was reviewed",
         )
+    return None
 
 
 def _signed(
     found: Survey, repo: Path, signing_key: Path | None, asked: bool
-) -> dict[str, Delivery]:
-    """What is sent to nodes, after a last question if nobody agreed yet."""
+) -> tuple[dict[str, Delivery], str]:
+    """What is sent to nodes, after a last question if nobody agreed yet, and the key
+    that signed it, in words."""
     from datetime import UTC, datetime
 
     from tailgit.deploy.apply import deliveries
@@ -135,12 +146,12 @@ def _signed(
 
     count = len(found.plan.steps)
     if not count:
-        return {}
+        return {}, ""
     key = key_of(signing_key, repo, Path.home())
     if asked:
         many = "1 node" if count == 1 else f"{count} nodes"
-        typer.confirm(f"Apply this to {many}?", abort=True, err=True)
-    return deliveries(
+        agreed(f"Apply this to {many}?")
+    sent = deliveries(
         found.plan,
         found.bundles,
         found.logins,
@@ -148,6 +159,20 @@ def _signed(
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         sign=lambda statement: sign(statement, found.plan.tailnet, key),
     )
+    return sent, _in_words(key)
+
+
+def _in_words(key: str) -> str:
+    """A signing key for people: its fingerprint, and its file if it is in one."""
+    from tailgit.deploy.hostkey import fingerprint
+    from tailgit.deploy.sign import public_half
+    from tailgit.errors import SigningError
+
+    try:
+        name = fingerprint(public_half(key))
+    except (SigningError, ValueError):
+        return key
+    return f"{name} ({key})" if Path(key).is_file() else name
 
 
 async def _carry_out(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tailgit.cli import agreed
 from tailgit.cli.tailnet import Repo, valid_tailnet
 from tailgit.errors import Refused, SourceError, UsageError
 from tailgit.model.near import meant
@@ -68,8 +70,8 @@ def enroll(
         Path | None,
         typer.Option(
             metavar="FILE.pub",
-            help="The key that plan and apply will log in with; else the one beside "
-            "--identity, else ~/.ssh/id_ed25519.pub.",
+            help="The key that plan and apply will log in with; else "
+            "~/.ssh/id_ed25519.pub, or without that the one beside --identity.",
         ),
     ] = None,
     signer_key: Annotated[
@@ -92,7 +94,8 @@ def enroll(
     Installs tailgit-node over SSH as an administrator, has the machine make its own
     WireGuard key (which never leaves it), logs in once more as the controller will,
     and writes publicKey and ssh.hostKey into the device's YAML, comments kept. It can
-    be run again: only what differs is changed.
+    be run again: only what differs is changed. That is also how another controller's
+    or signer's key takes the place of the one that the machine knows.
 
     Example: tailgit device enroll db-1 --login root@203.0.113.10
     """
@@ -110,7 +113,7 @@ def enroll(
     node = replace(admin, host=ssh.host, port=ssh.port, user=ssh.user)
     proof = _prove(tailnet.name, node, public, key)
     written = _write(repo, found, node, key)
-    _report(node, key, proof, written)
+    _report(node, key, public, proof, written)
 
 
 def _device(tailnet: Tailnet, name: str) -> Device:
@@ -129,14 +132,19 @@ def _device(tailnet: Tailnet, name: str) -> Device:
 
 def _controller_key(chosen: Path | None, identity: Path | None) -> Path:
     """The .pub file of the key that will log in as `tailgit`."""
-    home = Path.home() / ".ssh" / "id_ed25519.pub"
-    beside = [_public_beside(identity)] if identity else []
-    for file in [chosen] if chosen else [*beside, home]:
+    home = _home_key()
+    # An administrator's key is not the controller's only because it was used once.
+    usual = [home, *([_public_beside(identity)] if identity else [])]
+    for file in [_public_beside(chosen)] if chosen else usual:
         if file.is_file():
             return file
     raise SourceError(
         f"no public key {chosen or home}", "name one with --controller-key FILE.pub"
     )
+
+
+def _home_key() -> Path:
+    return Path.home() / ".ssh" / "id_ed25519.pub"
 
 
 def _public_beside(file: Path) -> Path:
@@ -154,7 +162,7 @@ def _keys(controller: Path, signer: Path | None, repo: Path) -> Keys:
     except SourceError:
         mail = ""
     return Keys(
-        controller=public_half(str(_public_beside(controller))),
+        controller=public_half(str(controller)),
         signer=public_half(signing_key(signer, repo, Path.home())),
         principal=mail if _PRINCIPAL.fullmatch(mail) else "controller",
     )
@@ -212,9 +220,9 @@ def _agree(admin: Login, yes: bool, *, known: bool) -> None:
         )
     if not known:
         question = f"Is that its key, and shall {admin.user} install tailgit there?"
-        typer.confirm(question, abort=True, err=True)
+        agreed(question)
     elif terminal and not yes:
-        typer.confirm(f"Install tailgit there as {admin.user}?", abort=True, err=True)
+        agreed(f"Install tailgit there as {admin.user}?")
 
 
 def _install(
@@ -246,12 +254,17 @@ def _prove(tailnet: str, node: Login, public: Path, key: str) -> bool:
     from tailgit.deploy.identity import identity as identity_of
     from tailgit.deploy.ssh import AsyncSsh
 
-    private = public.with_suffix("")
-    controller = identity_of(private if private.is_file() else public)
+    controller = identity_of(_private_or(public))
     if not asyncio.run(at_hand(controller)):
         return False
     asyncio.run(prove(AsyncSsh(controller), tailnet, node, key))
     return True
+
+
+def _private_or(public: Path) -> Path:
+    """The private half beside a .pub file, else that itself: the agent may know it."""
+    private = public.with_suffix("")
+    return private if private.is_file() else public
 
 
 def _write(repo: Path, device: Device, node: Login, key: str) -> Path | None:
@@ -278,20 +291,33 @@ def _missing(device: Device, node: Login, key: str) -> Mapping[tuple[str, ...], 
     return fields
 
 
-def _report(node: Login, key: str, proof: bool, written: Path | None) -> None:
+def _report(
+    node: Login, key: str, public: Path, proof: bool, written: Path | None
+) -> None:
+    """What the node has and knows now, and what to do next."""
     from tailgit.deploy.hostkey import fingerprint
+    from tailgit.deploy.sign import public_half
 
     print(f"{node.node} is enrolled")
     print(f"  publicKey    {key}")
     print(f"  ssh.hostKey  {fingerprint(node.host_key)}")
+    print(f"  controller   {fingerprint(public_half(str(public)))}")
     if proof:
         print(f"  login        {node.user}@{node.host} port {node.port} answers")
     else:
         print("  login        not tried: the controller's private key is not here")
     if written is None:
-        print("The repository says so already; nothing was written.")
+        print("The repository says so already.")
+        print(f"Next:  {_plan_command(public)}")
     else:
         here = Path.cwd()
         near = written.is_relative_to(here)
         print(f"Written to {written.relative_to(here) if near else written}.")
-        print("Next:  commit it, then tailgit plan")
+        print(f"Next:  commit it, then {_plan_command(public)}")
+
+
+def _plan_command(public: Path) -> str:
+    """`tailgit plan`, with the key that it would not find by itself."""
+    if public.absolute() == _home_key().absolute():
+        return "tailgit plan"
+    return shlex.join(["tailgit", "plan", "--identity", str(_private_or(public))])

@@ -53,7 +53,7 @@ def explain(
     from tailgit import access
 
     name, port = _destination(dst)
-    tailnet = valid_tailnet(repo, commit)
+    tailnet = valid_tailnet(repo, commit, tests=False)
     explanation = access.explain(tailnet, src, name, _protocol(proto, port), port)
     print(_json(explanation) if output == "json" else _text(explanation))
     return Exit.INVALID if exit_code and not explanation.allowed else Exit.DONE

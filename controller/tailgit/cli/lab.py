@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailgit.cli.tailnet import Commit, Format, valid
+from tailgit.cli.tailnet import Commit, Format, valid_tailnet
 from tailgit.errors import Exit, LabError, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ Root = Annotated[
 ]
 Name = Annotated[
     str | None,
-    typer.Option(help="The lab's name; the only one that is up if you leave it out."),
+    typer.Option(
+        help="The lab's name; else that of the tailnet in this folder, else the only one."
+    ),
 ]
 
 
@@ -69,8 +71,8 @@ def up(
     from tailgit.lab import Lab, topology_of
     from tailgit.lab.populate import populate
 
-    tailnet = valid(path).tailnet
-    assert tailnet is not None
+    # What is applied is a commit, so the machines are those of the commit.
+    tailnet = valid_tailnet(path, None if bare else "HEAD")
     lab = Lab.up(topology_of(tailnet, name), repo=path, progress=_say)
     try:
         clone = None if bare else populate(lab, path, _say)
@@ -172,8 +174,7 @@ def verify(
     from tailgit.probe.report import as_json, as_text
     from tailgit.probe.verify import expectations, verify
 
-    tailnet = valid(path, commit).tailnet
-    assert tailnet is not None
+    tailnet = valid_tailnet(path, commit, tests=False)
     if not tailnet.tests:
         raise UsageError(
             f"{tailnet.name} has no `tests:`, so there is nothing to verify",
@@ -201,8 +202,12 @@ def down(name: Name = None) -> None:
 
 
 def _opened(name: str | None) -> Lab:
+    """The lab of that name; else that of the tailnet in this folder; else the only
+    one, unless this folder has a tailnet without a lab."""
     from tailgit.lab import Lab, running
 
+    if name is None and Path("tailnet.yaml").is_file():
+        name = valid_tailnet(Path(), tests=False).name
     names = running()
     if name is None and len(names) != 1:
         raise LabError(

@@ -52,6 +52,10 @@ def plan(
     Compiles the commit (never the working tree), asks every node over SSH what it
     runs, and compares. Nothing is written to any node.
 
+    A hot change interrupts nothing, a warm one sets addresses and routes anew, a cold
+    one makes the interface anew. Each apply gives a node a new generation, counted
+    from 1; at boot it starts the one that was confirmed last.
+
     Exit: 0 done, 2 changes are pending (--detailed-exitcode), 3 the tailnet is not
     valid, 4 the plan can't be applied (an older commit, a shallow clone, no node
     answered), 5 a node could not be read.
@@ -82,8 +86,30 @@ def surveyed(
     loaded = valid(repo, commit or "HEAD")
     if loaded.tailnet is None or loaded.commit is None:
         raise Refused("there is no tailnet in this commit")
+    if commit in (None, "HEAD"):
+        _say_what_is_not_committed(repo, loaded.root)
     return asyncio.run(
         survey(repo, loaded.tailnet, loaded.commit, executor, _observation, parallel)
+    )
+
+
+def _say_what_is_not_committed(repo: Path, root: str) -> None:
+    """A note on stderr: who edited a file and forgot to commit waits in vain."""
+    from tailgit.load.git import Repo as Repository
+    from tailgit.model.text import shown
+
+    changed = [
+        file.removeprefix(f"{root}/")
+        for file in Repository(repo).changed(root)
+        if file.endswith((".yaml", ".yml", ".json"))  # what a tailnet is made of
+    ]
+    if not changed:
+        return
+    more = f" and {len(changed) - 1} more have" if len(changed) > 1 else " has"
+    print(
+        f"note: {shown(changed[0])}{more} changes that are not committed; HEAD is "
+        "what counts",
+        file=sys.stderr,
     )
 
 

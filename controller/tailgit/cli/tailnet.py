@@ -28,12 +28,13 @@ Format = Annotated[
 
 
 def examined(
-    path: Path, revision: str | None = None
+    path: Path, revision: str | None = None, *, tests: bool = True
 ) -> tuple[Loaded, tuple[Finding, ...]]:
     """What lies at `path` (in `revision`, else in the files) and all findings.
 
     The policy's own `tests:` count as findings; they are run once nothing else is
     wrong, since a test of a broken policy fails for a reason that is already said.
+    Without `tests` they are left out: whoever asks why one fails must get an answer.
     """
     from tailgit.access import run_tests
     from tailgit.check import examine
@@ -42,25 +43,27 @@ def examined(
 
     loaded = load(path, revision)
     findings = examine(loaded)
-    if loaded.tailnet and not any(finding.is_error for finding in findings):
+    if tests and loaded.tailnet and not any(finding.is_error for finding in findings):
         findings = in_order((*findings, *run_tests(loaded.tailnet)))
     return loaded, findings
 
 
-def valid(path: Path, revision: str | None = None) -> Loaded:
+def valid(path: Path, revision: str | None = None, *, tests: bool = True) -> Loaded:
     """The tailnet of `path`, without any finding of level error.
 
     `InvalidTailnet` carries all findings, warnings too.
     """
-    loaded, findings = examined(path, revision)
+    loaded, findings = examined(path, revision, tests=tests)
     if any(finding.is_error for finding in findings):
         raise InvalidTailnet(findings)
     return loaded
 
 
-def valid_tailnet(path: Path, revision: str | None = None) -> Tailnet:
+def valid_tailnet(
+    path: Path, revision: str | None = None, *, tests: bool = True
+) -> Tailnet:
     """The same for commands that need nothing but the tailnet."""
-    tailnet = valid(path, revision).tailnet
+    tailnet = valid(path, revision, tests=tests).tailnet
     if tailnet is None:
         raise SourceError(f"{path} has no tailnet")
     return tailnet

@@ -68,9 +68,12 @@ def observed(node: str, answer: Answer) -> Observed:
             rolledback=_number(answer.one("rolledback")),
             record=None if current is None else _record(answer),
             interface=_word(answer.one("interface"), "up", "down", "absent"),
-            parts=tuple(
-                (part, _word(answer.one(part), "ok", "differs", "absent"))
-                for part in _PARTS
+            parts=(
+                *(
+                    (part, _word(answer.one(part), "ok", "differs", "absent"))
+                    for part in _PARTS
+                ),
+                ("guard", _word(answer.one("guard"), "ok", "absent")),
             ),
             listen_port=_number(answer.maybe("listenPort") or "none"),
             peers=tuple(map(_peer, answer.every("peer"))),

@@ -12,6 +12,10 @@ and sends requests through it, so that a test can count them.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -267,8 +271,34 @@ def cause(login: Login, error: Exception, seconds: float) -> NodeError:
         case asyncssh.Error():
             return Unreachable(node, f"{where}: {error.reason}")
         case OSError():
-            return Unreachable(node, f"{where}: {error.strerror or error}")
+            return Unreachable(node, _system(login, error))
     raise error
+
+
+def _system(login: Login, error: OSError) -> str:
+    """What an error of the system means for who wants to reach a node.
+
+    asyncio puts a text of its own in the place of the system's, and one without any
+    number around the errors of several addresses, so the number is looked for.
+    """
+    if isinstance(error, socket.gaierror):
+        return f"{login.host} has no address here: {error.strerror}"
+    inside = re.search(r"\[Errno (\d+)\]", str(error))
+    number = error.errno or (int(inside[1]) if inside else None)
+    match number:
+        case errno.ECONNREFUSED:
+            return f"{login.where} refuses the connection"
+        case errno.ECONNRESET | errno.EPIPE:
+            return f"{login.where} closed the connection"
+        case errno.ENETUNREACH | errno.EHOSTUNREACH:
+            return f"there is no way from here to {login.host}"
+        case errno.ETIMEDOUT:
+            return f"no answer from {login.where}"
+        case errno.EACCES | errno.EPERM:
+            return f"this machine's own rules forbid to connect to {login.where}"
+        case None:
+            return f"{login.where}: {error}"
+    return f"{login.where}: {os.strerror(number)}"
 
 
 def _other_host_key(login: Login) -> HostKeyMismatch:

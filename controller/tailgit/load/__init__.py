@@ -12,6 +12,7 @@ from tailgit.load.documents import elsewhere, read_sections
 from tailgit.load.git import Repo
 from tailgit.load.source import ROOT_FILE, Source, open_source, root_of, roots_of
 from tailgit.load.tailnet import build_tailnet
+from tailgit.model.codes import ABSENCES
 from tailgit.model.findings import Finding, in_order
 from tailgit.model.tailnet import Tailnet
 
@@ -25,7 +26,8 @@ class Loaded:
     `root` is the tailnet's folder relative to the top of the repository (`""` = the
     top), `commit` the id of the revision it was read from, None for a folder.
     `partial` is what could be built in spite of errors, where every file could be
-    read: good for finding more of them (`check.examine`) and for nothing else.
+    read: good for finding more of them (`check.examine`) and for nothing else. Unless
+    it is `whole`, it lacks what is written, so nobody may say that something is absent.
     """
 
     tailnet: Tailnet | None
@@ -33,6 +35,7 @@ class Loaded:
     root: str
     commit: str | None
     partial: Tailnet | None = None
+    whole: bool = True
 
 
 def load(path: Path, revision: str | None = None) -> Loaded:
@@ -54,6 +57,8 @@ def load_from(source: Source, root: str) -> Loaded:
         sections = read_sections(source, root, findings)
         later: list[Finding] = []
         tailnet = build_tailnet(sections, root_file, later)
+        if not sections.whole:
+            later = [each for each in later if each.code not in ABSENCES]
         findings.extend(elsewhere(later, findings))
     failed = any(finding.is_error for finding in findings)
     return Loaded(
@@ -62,6 +67,7 @@ def load_from(source: Source, root: str) -> Loaded:
         root=root,
         commit=source.commit,
         partial=tailnet if failed and sections.complete else None,
+        whole=sections.whole,
     )
 
 

@@ -19,6 +19,7 @@ _REFUSED = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\r(?!\n)"
 )
 _PLAIN_ASCII = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
+_CONFLICT = re.compile(r"^<{7}(?: |\r?$)", re.MULTILINE)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -53,6 +54,18 @@ def decode(data: bytes, file: str, findings: list[Finding]) -> str | None:
                 _place_of(data[: error.start].decode("utf-8-sig", "replace"), file),
                 f"byte 0x{data[error.start]:02x} is not UTF-8",
                 "save the file as UTF-8",
+            )
+        )
+        return None
+    conflict = _CONFLICT.search(text) if "<<<<<<<" in text else None
+    if conflict:
+        findings.append(
+            finding(
+                "bad-json" if file.endswith(".json") else "bad-yaml",
+                _place_of(text[: conflict.start()], file),
+                "an unresolved merge conflict begins here",
+                "keep one side of it and take the lines `<<<<<<<`, `=======` and "
+                "`>>>>>>>` out",
             )
         )
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -28,6 +29,7 @@ from tailgit.load.source import (
 from tailgit.load.yaml import read_yaml
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
+from tailgit.model.near import meant
 from tailgit.model.text import shown
 
 MAX_TOTAL_BYTES = 256 << 20
@@ -37,6 +39,20 @@ ONE_AFTER_THE_OTHER = ("acls", "grants", "tests")
 ROOT_FILE_ONLY = ("tailnet", "include", "exclude")
 
 _DOCUMENTS = (".yaml", ".yml", ".json")
+_LOSSES = frozenset(
+    {
+        "duplicate-key",
+        "too-large",
+        "unknown-include",
+        "unknown-section",
+        "yaml-alias",
+        "yaml-key",
+        "yaml-quotes",
+    }
+)
+"""Errors by which something that is written does not reach the sections."""
+_FEW = 20
+_LISTS = ("groups", "tagOwners")
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -55,7 +71,8 @@ class Sections:
 
     `keyed` maps section -> key -> the mapping that defines it, `listed` section ->
     the lists in order of path; `documents` is by file, for defaults and comments.
-    `complete` says that every file could be read, though perhaps not every value.
+    `complete` says that every file could be read, though perhaps not every value;
+    `whole` that besides, no key or section was lost by an error.
     """
 
     tailnet: Map | None = None
@@ -68,15 +85,14 @@ class Sections:
     )
     documents: dict[str, Document] = field(default_factory=dict)
     complete: bool = False
+    whole: bool = False
 
 
 def read_sections(source: Source, root: str, findings: list[Finding]) -> Sections:
     """Everything that the root's files define; what is wrong goes to `findings`."""
     root_file = f"{root}/{ROOT_FILE}" if root else ROOT_FILE
     entries = _entries(source, root)
-    first = _read(
-        source.read([root_file])[root_file], root_file, findings, is_root=True
-    )
+    first = _read(source.read([root_file])[root_file], root_file, root, findings)
     sections = first.sections if first is not None else None
     excluded = sections.get("exclude") if sections is not None else None
     excludes = [text for _, text in _texts(excluded)]
@@ -90,16 +106,45 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
     documents = [first] if first is not None else []
     part = [entry for entry in part if entry.path != root_file]
     for path, content in source.read([entry.path for entry in part]).items():
-        document = _read(content, path, findings, is_root=False)
+        document = _read(content, path, root, findings)
         if document is not None:
             documents.append(document)
     searched = [each.path for each in others if each.kind == "file"]
     for path, content in source.read(searched).items():
         findings.extend(find_secrets(content, path))
     documents.sort(key=lambda document: document.file.encode(errors="surrogateescape"))
+    read = {document.file for document in documents}
+    lost = any(_is_loss(each, read) for each in findings)
     united = _unite(documents, root_file, findings)
     united.complete = first is not None and len(documents) == len(part) + 1
+    united.whole = united.complete and not lost and _all_of_their_kind(documents)
     return united
+
+
+def _is_loss(each: Finding, read: set[str]) -> bool:
+    """Whether a finding means that a file, or a part of one, was not read."""
+    if each.code in _LOSSES:
+        return True
+    return each.is_error and each.place.file not in read and each.code != "private-key"
+
+
+def _all_of_their_kind(documents: Iterable[Document]) -> bool:
+    """Whether each section, and each entry of a named one, is of the kind it must be.
+
+    One that is not has been left out: the group that is text has no name any more.
+    """
+    for document in documents:
+        for section, value in document.sections.items():
+            if section in ONE_AFTER_THE_OTHER and not isinstance(value, Items):
+                return False
+            if section not in BY_KEY:
+                continue
+            if not isinstance(value, Map):
+                return False
+            kind = str if section == "hosts" else Items if section in _LISTS else Map
+            if not all(isinstance(entry, kind) for entry in value.values()):
+                return False
+    return True
 
 
 def _entries(source: Source, root: str) -> list[Entry]:
@@ -249,11 +294,11 @@ def _within_limits(
 
 
 def _read(
-    data: bytes, file: str, findings: list[Finding], *, is_root: bool
+    data: bytes, file: str, root: str, findings: list[Finding]
 ) -> Document | None:
     """One file, typed and judged by the schemas; None if it can't be read."""
-    so_far = len(findings)
     findings.extend(find_secrets(data, file))
+    so_far = len(findings)
     if data.startswith(_LFS):
         findings.append(
             finding(
@@ -268,7 +313,10 @@ def _read(
     sections = reader(data, file, findings)
     if sections is None:
         return None
-    if not is_root:
+    if file != (f"{root}/{ROOT_FILE}" if root else ROOT_FILE):
+        if _is_foreign(sections):
+            findings[so_far:] = [_foreign(sections, root)]
+            return Document(file, sections, [])
         _root_file_only(sections, findings)
     walk = fit(root_shape(), sections)
     if not walk.valid:
@@ -278,6 +326,27 @@ def _read(
         findings.append(finding("bad-character", at, message, "write one plain line"))
     _not_yet(walk.not_yet, findings)
     return Document(file, sections, data.decode("utf-8-sig").split("\n"))
+
+
+def _is_foreign(sections: Map) -> bool:
+    """Whether not one key of the file is, or looks like, a section of a tailnet."""
+    known = root_shape().fields or {}
+    return bool(sections) and not any(
+        key in known or meant(key, known) for key in islice(sections, _FEW)
+    )
+
+
+def _foreign(sections: Map, root: str) -> Finding:
+    first = next(iter(sections))
+    file = sections.file
+    inner = file.removeprefix(f"{root}/") if root else file
+    return finding(
+        "unknown-section",
+        sections.key(first),
+        f"no section `{shown(first[:60])}`, nor any other section of a tailnet in "
+        "this file",
+        f"if it is no part of the tailnet: `exclude: [{shown(inner)}]` in {ROOT_FILE}",
+    )
 
 
 def elsewhere(later: Iterable[Finding], earlier: Iterable[Finding]) -> list[Finding]:

@@ -157,8 +157,14 @@ def _missing(
     noun = schema.get("title", "this mapping")
     about = schema.get("properties", {}).get(absent, {})
     example = about.get("examples", [None])[0]
+    if example is None and "minimum" in about:
+        example = about["minimum"]
     code = "missing-section" if is_root else "missing-key"
-    hint = f"for example `{absent}: {example}`" if isinstance(example, str) else ""
+    hint = (
+        f"for example `{absent}: {example}`" if isinstance(example, (int, str)) else ""
+    )
+    if about.get("minimum", 0) == about.get("maximum"):  # nothing else is possible
+        hint = f"write `{absent}: {example}`"
     return finding(code, at, f"`{absent}` is missing in {noun}", hint)
 
 

@@ -56,7 +56,10 @@ class Repo:
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
-            raise SourceError(f"no folder {shown(str(path))}", "give --repo a path")
+            raise SourceError(
+                f"no such folder: {shown(str(path))}",
+                "name a folder of a git repository",
+            )
         self._folder = path if path.is_dir() else path.parent
         top = self._run("rev-parse", "--show-toplevel", missing_is_none=True)
         if top is None:
@@ -126,6 +129,20 @@ class Repo:
             )
         return entries
 
+    def changed(self, folder: str) -> tuple[str, ...]:
+        """The files below `folder` that are not as `HEAD` has them, new ones included.
+
+        Paths, `folder` too (`""` = all), are relative to the top of the repository.
+        Nothing where there is no working tree. Only here may git run a clean filter:
+        one that its own configuration names, since else such a file seems changed.
+        """
+        said = self._run(
+            *("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all"),
+            *("--ignore-submodules=all", "--", f":(top,literal){folder}"),
+            missing_is_none=True,
+        )
+        return tuple(line[3:] for line in (said or "").split("\0") if line)
+
     def blobs(self, names: Iterable[str]) -> dict[str, bytes]:
         """The content of blobs by id; `SourceError` if one is not in the clone."""
         wanted = sorted(set(names))
@@ -177,7 +194,7 @@ class Repo:
         if "not a git repository" in said:
             raise SourceError(
                 f"{shown(str(self._folder))} is not in a git repository",
-                "run `git init`, or give --repo a path",
+                "name a folder of a repository, or run `git init` and commit",
             )
         if "dubious ownership" in said:
             raise SourceError(

@@ -7,15 +7,17 @@ narrower or wider than it reads is worse than none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
 from tailgit.load.documents import Sections
 from tailgit.load.located import Items, Map
+from tailgit.load.mistakes import explain_comma
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
-from tailgit.model.near import Near
+from tailgit.model.near import Near, meant_kind
 from tailgit.model.ports import (
     WITH_PORTS,
     PortError,
@@ -33,6 +35,11 @@ from tailgit.model.selectors import (
 )
 from tailgit.model.tailnet import Rule, Target, Test
 from tailgit.model.text import shown
+
+_PORTS_BEHIND = re.compile(
+    r"(?P<head>(?:(?:tag|group|autogroup):)?[^:]+|\[.*\](?:/[0-9]+)?)"
+    r":(?P<ports>\*|[0-9]+(?:[-,][0-9]+)*)"
+)
 
 Side = Literal["src", "dst"]
 
@@ -102,6 +109,7 @@ class _Builder:
         self.documents = sections.documents
         self.devices = sections.keyed["devices"]
         self.hosts = sections.keyed["hosts"]
+        self.keyed = sections.keyed
         self.findings = findings
         self.names = Near([*self.devices, *self.hosts])
         self.autogroups = Near(_AUTOGROUPS)
@@ -138,9 +146,16 @@ class _Builder:
             self.ports(item.at("ip", index), parse_ip, text)
             for index, text in _texts(item, "ip")
         ]
-        if not item.get("ip") and "app" not in item:
+        entries = item.get("ip")
+        if isinstance(entries, Items) and entries:
+            comma = explain_comma(entries, self.documents[at.file].lines)
+            self.findings.extend([comma] if comma else [])
+        elif "app" not in item and not any(
+            _with_ports(text) for _, text in _texts(item, "dst")
+        ):
             message = "ip and app can not both be empty"
-            self.add("empty-grant", at, message, 'write `ip: ["*"]` for every port')
+            help_ = 'say what is opened: `ip: ["tcp:443"]`; `ip: ["*"]` is everything'
+            self.add("empty-grant", at, message, help_)
         ports = Ports.of(each for some in opened if some for each in some.ranges)
         yield replace(self.rule(item, at, "grants"), src=src, dst=dst, ports=ports)
 
@@ -229,6 +244,10 @@ class _Builder:
             message = f"`{shown(text)}` is not enforced by this version: {why}"
             self.add("not-yet", at, message, "take it out of the rule")
             return None
+        ports = _with_ports(text) if grants or side == "src" else None
+        if ports:
+            self.too_many_ports(text, ports, at, side)
+            return None
         try:
             selector = parse_selector(text, devices=self.devices, hosts=self.hosts)
         except SelectorError as error:
@@ -244,12 +263,29 @@ class _Builder:
             )
         return replace(selector, place=at)
 
+    def too_many_ports(
+        self, text: str, parts: tuple[str, str], at: Place, side: Side
+    ) -> None:
+        """Ports stand in a grant's `ip` and behind an acl's dst, nowhere else."""
+        head, ports = map(shown, parts)
+        where = "a grant's dst" if side == "dst" else "src"
+        message = f"`{shown(text)}`: there are no ports in {where}"
+        help_ = f'write `{side}: ["{head}"]`'
+        if side == "dst":
+            help_ += f' and `ip: ["{ports}"]`'
+        self.add("bad-destination", at, message, help_)
+
     def meant(self, code: str, text: str) -> str:
         if code == "unknown-autogroup":
             return self.autogroups.meant(text)
-        return self.names.meant(text) or (
-            "a name is a device, or an alias in `hosts`; users have an `@`, groups "
-            "begin with `group:`, tags with `tag:`"
+        kinds = (self.keyed[each] for each in ("groups", "tagOwners", "users"))
+        return (
+            meant_kind(text, *kinds)
+            or self.names.meant(text)
+            or (
+                "a name is a device, or an alias in `hosts`; users have an `@`, groups "
+                "begin with `group:`, tags with `tag:`"
+            )
         )
 
     def destination(self, text: str, at: Place) -> tuple[str, str] | None:
@@ -304,6 +340,14 @@ class _Builder:
             comment.append(lines[index].strip().lstrip("#").strip())
             index -= 1
         return " ".join(filter(None, reversed(comment)))
+
+
+def _with_ports(text: str) -> tuple[str, str] | None:
+    """Selector and ports, if a selector that takes no ports has some."""
+    match = _PORTS_BEHIND.fullmatch(text.strip())
+    if match is None or match["head"] in ("autogroup", "group", "tag"):
+        return None
+    return match["head"], match["ports"]
 
 
 def _texts(item: Map, key: str) -> Iterator[tuple[int, str]]:

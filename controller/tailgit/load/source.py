@@ -211,7 +211,10 @@ def top_of(path: Path) -> Path:
 
 def _folder(path: Path) -> Path:
     if not path.exists():
-        raise SourceError(f"no folder {shown(str(path))}", "give --repo a path")
+        raise SourceError(
+            f"no such folder: {shown(str(path))}",
+            "name the folder that holds tailnet.yaml",
+        )
     resolved = path.resolve()
     return resolved if resolved.is_dir() else resolved.parent
 
@@ -257,7 +260,8 @@ def root_of(source: Source, folder: str, path: Path) -> str:
         at = f" in {source.commit[:12]}" if source.commit else ""
         raise SourceError(
             f"no {ROOT_FILE} in {where}{at}",
-            "a tailnet's folder holds a tailnet.yaml: `tailgit init` writes one",
+            "a tailnet's folder holds a tailnet.yaml; it says at least `tailnet:` with "
+            "format, name, domain, ipv4 and ipv6 (docs/format.md shows one)",
         )
     raise UsageError(
         f"{len(roots)} tailnets below {where}: {', '.join(map(shown, roots[:8]))}",

@@ -219,7 +219,8 @@ class _Builder:
                 "yaml-documents",
                 at,
                 "a second YAML document begins here",
-                "take out `---`, or make it a file of its own",
+                "take out `---`, or make it a file of its own; what is no part of the "
+                "tailnet is named under `exclude`",
             )
 
     def refuse_decoration(self, event: Any, at: int) -> None:
@@ -262,7 +263,8 @@ class _Builder:
             "yaml-root",
             at,
             "the file is not a mapping of sections",
-            "begin with a section, such as `devices:`",
+            "begin with a section, such as `devices:`; what is no part of the tailnet is "
+            "named under `exclude`",
         )
 
     def add(

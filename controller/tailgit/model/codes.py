@@ -113,7 +113,7 @@ CODES: dict[str, Code] = {
         Severity.ERROR,
         autogroup_not_here="an autogroup on the wrong side of a rule",
         bad_action="an acl that does something else than accept",
-        bad_destination="a destination without ports, or with odd brackets",
+        bad_destination="a selector with ports too few or too many, or odd brackets",
         bad_member="a group member that is not a user",
         bad_port="a port or protocol that is none",
         bad_test="a test that asks for nothing in particular",
@@ -129,6 +129,22 @@ CODES: dict[str, Code] = {
         whole_internet="a grant to 0.0.0.0/0 or ::/0",
     ),
 }
+
+
+ABSENCES = frozenset(
+    {
+        "no-policy",
+        "no-ssh-host",
+        "owner-or-tags",
+        "route-not-approved",
+        "test-of-nobody",
+        "unknown-group",
+        "unknown-name",
+        "unknown-tag",
+        "unknown-user",
+    }
+)
+"""Findings that say something is not there: false while a part could not be read."""
 
 
 def finding(

@@ -43,7 +43,8 @@ class Observed:
     """One node at one moment. Numbers of generations are None where there is none.
 
     `interface` is up, down or absent; `parts` are (filter, peers, addresses, routes,
-    names) with ok, differs or absent, judged by the node against what it runs.
+    names) with ok, differs or absent, judged by the node against what it runs, and
+    guard, which is at work (ok) or absent.
     """
 
     node: str

@@ -39,6 +39,11 @@ class Outcome:
     message: str = ""
 
 
+_AGAIN = {Result.UNCONFIRMED, Result.UNREACHABLE, Result.NOT_STARTED}
+_PASSING = {"busy", "not-pending", "activation-failed", "io"}
+"""Words of a node for what may be otherwise the next time (docs/node-protocol.md)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """A plan and what became of it; outcomes are sorted by node (bytewise)."""
@@ -50,6 +55,11 @@ class Applied:
     def counts(self) -> Mapping[Result, int]:
         seen = Counter(outcome.result for outcome in self.outcomes)
         return {result: seen[result] for result in Result if seen[result]}
+
+    @property
+    def again(self) -> bool:
+        """Whether the same apply may bring a node further the next time."""
+        return any(o.result in _AGAIN or o.code in _PASSING for o in self.outcomes)
 
     @property
     def exit(self) -> Exit:

@@ -156,9 +156,18 @@ class Plan:
         return not any(row.unserved for row in self.rows)
 
     @property
+    def in_sync(self) -> bool:
+        """Whether every node has, and may have, what the commit says."""
+        there = any(row.state is State.IN_SYNC for row in self.rows)
+        return there and self.complete and not self.steps and not self.refusals
+
+    @property
     def old_commits(self) -> tuple[str, ...]:
-        """The commits that nodes record, oldest first."""
-        found = {(row.height, row.commit) for row in self.rows if row.commit}
+        """The commits that nodes record, oldest first; where some are to be changed,
+        theirs alone."""
+        rows = [row for row in self.rows if row.commit]
+        rows = [row for row in rows if row.written] or rows
+        found = {(row.height, row.commit) for row in rows}
         return tuple(commit for _, commit in sorted(found))
 
 
@@ -179,7 +188,7 @@ def make(
         commit,
         compiled_digest(bundles),
         rows,
-        _refusals(rows, seen, commit, history),
+        _refusals(tailnet, rows, seen, commit, history),
     )
 
 
@@ -249,6 +258,7 @@ def _switch(seen: Observed, what: Difference | None) -> Switch:
 
 
 def _refusals(
+    tailnet: Tailnet,
     rows: Iterable[Row],
     seen: Mapping[str, Observed | NodeError],
     commit: Commit,
@@ -274,10 +284,21 @@ def _refusals(
                 "contain; bring the branch up to date"
             )
     if not seen:
-        said.append("no device of this tailnet is enrolled and reached over SSH")
+        said.append(
+            "no device of this tailnet is enrolled and reached over SSH; begin with "
+            f"`tailgit device enroll {_first_to_enroll(tailnet)}`"
+        )
     elif all(isinstance(one, NodeError) for one in seen.values()):
         said.append(f"none of the {len(seen)} nodes could be read")
     return tuple(said)
+
+
+def _first_to_enroll(tailnet: Tailnet) -> str:
+    for name in sorted(tailnet.devices, key=str.encode):
+        device = tailnet.devices[name]
+        if device.delivery is Delivery.SSH and not device.disabled:
+            return name
+    return "NAME"
 
 
 def _by_commit(rows: Iterable[Row]) -> Mapping[tuple[int, str], list[str]]:

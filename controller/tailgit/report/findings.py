@@ -13,7 +13,7 @@ from tailgit.model.codes import CODES
 from tailgit.model.findings import Finding, Place
 from tailgit.model.text import shown
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = 1
 
 
 def as_text(findings: Iterable[Finding]) -> str:

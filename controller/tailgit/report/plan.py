@@ -58,9 +58,13 @@ def plan_text(plan: Plan, command: str) -> str:
 
 
 def _headline(plan: Plan) -> str:
-    old = [commit[:7] for commit in plan.old_commits] or ["nothing"]
-    more = f" (and {len(old) - 1} older)" if len(old) > 1 else ""
-    head = f"{plan.tailnet}: {old[-1]}{more} -> {plan.commit.sha[:7]}"
+    new = plan.commit.sha[:7]
+    if plan.in_sync:
+        # Nodes whose bundle stayed the same record an older commit, and rightly so.
+        head = f"{plan.tailnet}: in sync with {new}"
+    else:
+        old = plan.old_commits or ("nothing",)
+        head = f"{plan.tailnet}: {old[-1][:7]} -> {new}"
     return f'{head} "{_clipped(shown(plan.commit.subject), COLUMNS - len(head) - 3)}"'
 
 
@@ -124,8 +128,11 @@ def _named(names: tuple[str, ...]) -> str:
     return " ".join(map(shown, names[:NAMED])) + more
 
 
-def applied_text(applied: Applied, command: str) -> str:
-    """What became of a plan, for a terminal; `command` would finish the rest."""
+def applied_text(applied: Applied, command: str, signer: str = "") -> str:
+    """What became of a plan, for a terminal.
+
+    `command` would finish the rest, `signer` says which key signed what was sent.
+    """
     plan, outcomes = applied.plan, applied.outcomes
     lines = [_headline(plan), ""]
     width = min(max((len(outcome.node) for outcome in outcomes), default=0), 32)
@@ -137,9 +144,23 @@ def applied_text(applied: Applied, command: str) -> str:
     has = sum(o.result in (Result.APPLIED, Result.UNCHANGED) for o in outcomes)
     total = f"{has} of {len(outcomes)} nodes have {plan.commit.sha[:7]}"
     lines += ["", *_wrapped("", f"{total}: {_counted(applied.counts)}.", "  ")]
-    if has < len(outcomes):
+    lines += _strangers(outcomes, signer)
+    if applied.again:
         lines.append(f"To finish:  {command}")
     return "\n".join(lines) + "\n"
+
+
+def _strangers(outcomes: Iterable[Outcome], signer: str) -> list[str]:
+    """What to do where nodes did not take the signature."""
+    names = tuple(o.node for o in outcomes if o.code == "bad-signature")
+    if not names:
+        return []
+    who = f"{_named(names)}: the key that signed is not known there: {shown(signer)}"
+    return [
+        *_wrapped("", who, "  "),
+        "Sign with one that is (--signing-key), or enroll again to make it known:",
+        f"  tailgit device enroll {shown(names[0])} --signer-key FILE.pub",
+    ]
 
 
 def _outcome(outcome: Outcome, width: int) -> list[str]:
