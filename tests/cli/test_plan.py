@@ -24,12 +24,9 @@ def git(folder: Path, *words: str) -> None:
 
 @pytest.fixture
 def committed(acme: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tailnet in a folder of a repository, with two devices to log in to."""
+    """The tailnet in a folder of a repository, committed, nothing enrolled."""
     # What the repository is must not hang on where the tests run.
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    devices = acme / "devices.yaml"
-    text = devices.read_text()
-    devices.write_text(text + "    ssh: {host: 203.0.113.12}\n")
     top = acme.parent
     git(top, "init", "-q", "-b", "main")
     (top / "notes.yaml").write_text("1\n")
@@ -84,7 +81,7 @@ def test_a_tailnet_without_nodes_names_the_next_command(
 ) -> None:
     """What is refused is refused with the way on."""
     text = said(capsys, "plan", "--repo", str(committed))
-    assert "begin with `tailgit device enroll ana-new`" in text
+    assert "begin with `tailgit device enroll ana-laptop`" in text
 
 
 def test_the_help_explains_its_words(capsys: Capture) -> None:
@@ -98,9 +95,10 @@ def test_the_help_explains_its_words(capsys: Capture) -> None:
 _QUESTION = """
 import sys, types
 from tailgit import cli
+from tailgit.cli.plan import agreed
 module = types.ModuleType("tailgit.cli.try_")
 def function():
-    cli.agreed("Shall it be?")
+    agreed("Shall it be?")
     print("done")
 module.function = function
 sys.modules["tailgit.cli.try_"] = module

@@ -247,7 +247,7 @@ def test_a_private_key_is_taken_for_the_public_one_beside_it(fleet: Fleet) -> No
     code, out, err = fleet.enroll("db-1", "--controller-key", str(fleet.controller))
     assert code == Exit.DONE, err
     assert f"tailgit plan --identity {fleet.controller}\n" in out
-    lonely = fleet.repo / "lonely"
+    lonely = fleet.repo.parent / "lonely"
     lonely.write_text(fleet.controller.read_text())
     code, _, err = fleet.enroll("db-1", "--controller-key", str(lonely))
     assert code == Exit.FAILED
@@ -357,6 +357,21 @@ def test_a_whole_life(fleet: Fleet) -> None:
     code, _, err = fleet.apply("--yes")
     assert code == Exit.DONE, err
     assert set(fleet.states().values()) == {"in-sync", "not-delivered"}
+
+
+def test_a_node_that_lost_its_guard_gets_it_back(applied: Fleet) -> None:
+    """Nothing else is wrong there, so the plan says it and an apply mends it, hot."""
+    machine = applied.machines["db-1"]
+    find = "pgrep -f 'tailgit-node guard acme'"
+    guards = machine.run("sh", "-c", f"{find} | grep -vx $$").split()
+    machine.run("kill", "-9", *guards)
+    code, out, err = applied.plan()
+    assert code == Exit.DONE, err
+    assert "  ! db-1      repair, hot\n" in out
+    assert "! guard absent\n" in out
+    code, _, err = applied.apply("--yes")
+    assert code == Exit.DONE, err
+    assert applied.states()["db-1"] == "in-sync"
 
 
 def test_a_machine_that_is_gone_is_a_row_and_exit_5(applied: Fleet) -> None:

@@ -50,6 +50,7 @@ autoApprovers:
   routes: {10.20.0.0/16: [tag:router], fd00:20::/64: [tag:router]}
 grants:
   - {src: [alpha], dst: [beta], ip: ["tcp:8080"]}
+  - {src: [alpha], dst: [beta], ip: ["udp:8125"], name: feed}
   - {src: [alpha], dst: [gamma], ip: ["tcp:22"]}
   - {src: ["10.20.0.0/16", "fd00:20::/64"], dst: [beta], ip: ["tcp:9000"]}
   - {src: [alpha], dst: ["10.20.0.9", "fd00:20::9"], ip: ["tcp:631"]}

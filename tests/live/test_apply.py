@@ -76,6 +76,93 @@ def test_commit_without_meaning_touches_nothing(network):
     assert differences(before, states(network)) == []
 
 
+_SERVER = """
+import socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind((sys.argv[1], 8125))
+print('ready', flush=True)
+client = sock.recvfrom(10)[1]
+for _ in range(1200):
+    try:
+        sock.sendto(b'x', client)
+    except PermissionError:
+        pass
+    time.sleep(0.05)
+"""
+
+_CLIENT = """
+import socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect((sys.argv[1], 8125))
+sock.settimeout(1)
+for _ in range(8):
+    try:
+        sock.send(b'x')
+        sock.recv(10)
+        break
+    except (TimeoutError, ConnectionError):
+        pass
+print('ready', flush=True)
+sys.stdin.read()
+sock.setblocking(False)
+while True:
+    try:
+        sock.recv(10)
+    except BlockingIOError:
+        break
+time.sleep(2)
+got = 0
+while True:
+    try:
+        sock.recv(10)
+        got += 1
+    except BlockingIOError:
+        break
+print(got, flush=True)
+"""
+
+
+FEED = '{src: [alpha], dst: [beta], ip: ["udp:8125"], name: feed}'
+
+
+def still_arriving(network, change):
+    """Datagrams that reach alpha within two seconds after `change` was done, on a flow
+    that alpha opened and on which only beta goes on sending."""
+    address = str(network.tailnet.devices["beta"].ipv4)
+    python = [network.lab.python, "-I", "-c"]
+    with (
+        network.lab.spawn("beta", [*python, _SERVER, address]) as server,
+        network.lab.spawn("alpha", [*python, _CLIENT, address]) as client,
+    ):
+        try:
+            assert server.stdout.readline() == b"ready\n"
+            assert client.stdout.readline() == b"ready\n"
+            change()
+            return int(client.communicate(timeout=20)[0])
+        finally:
+            server.kill()
+            client.kill()
+
+
+def test_revoked_flow_dies_though_only_the_server_sends(network):
+    """Replies are judged, too: a subscription ends when its rule does, while another
+    rule keeps the two nodes peers. Without the change it goes on."""
+    assert still_arriving(network, lambda: None) > 20
+
+    def revoke():
+        commit(network, "sed -i '/name: feed/d' policy.yaml")
+        tailgit(network, "apply", "--yes")
+
+    assert still_arriving(network, revoke) == 0
+    shown = network.sh("alpha", "wg show tg-small allowed-ips")
+    assert str(network.tailnet.devices["beta"].ipv4) in shown
+    commit(
+        network,
+        f"sed -i 's/^tests:/  - {FEED}\n&/' policy.yaml",
+    )
+    tailgit(network, "apply", "--yes")
+
+
 def test_older_commit_is_refused(network):
     """What does not contain the commit that nodes have is refused, and says so."""
     old = commit(network, "sed -i 's/:8080/:8088/' policy.yaml")

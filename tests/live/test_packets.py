@@ -165,12 +165,17 @@ def no_clamp(network):
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_both_sending_first_punches_no_hole(network, family):
-    """Two peers without a rule for it can't talk UDP by both sending first; without
-    the outward judgement they could."""
+    """Two peers without a rule for it can't talk UDP by both sending first. Judging
+    what goes out prevents it, and so does judging replies: without both they could."""
     assert exchanged(network, family) == [0, 0]
-    last = "\t\tcounter drop\n\t}\n\n\tchain forward"
-    spoil = (last, last.replace("counter drop", "accept"))
-    with network.spoiled("alpha", spoil), network.spoiled("beta", spoil):
+    last = "\t\tcounter drop\n\t}\n\n\tchain replies_out"
+    out = (last, last.replace("counter drop", "accept"))
+    replies = ("established jump replies_in", "established accept")
+    with network.spoiled("alpha", out), network.spoiled("beta", out):
+        assert exchanged(network, family) == [0, 0]
+    with network.spoiled("alpha", replies), network.spoiled("beta", replies):
+        assert exchanged(network, family) == [0, 0]
+    with network.spoiled("alpha", out, replies), network.spoiled("beta", out, replies):
         assert min(exchanged(network, family)) > 0
 
 

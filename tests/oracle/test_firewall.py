@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -109,37 +110,61 @@ def test_wireguard_has_the_peers_of_the_judge() -> None:
     over_tailnets(EXAMPLES, ask)
 
 
-def test_replies_pass_and_strays_do_not() -> None:
-    """Whatever the rules say, a reply and the ICMP error of a known flow pass both
-    ways, while a packet of the original direction gains nothing from being
-    established: that is what cuts a revoked session."""
+def test_replies_pass_while_their_flow_is_allowed() -> None:
+    """A reply passes, either way, exactly if a new packet of its flow would: a revoked
+    flow is cut in both directions. A related ICMP error passes; being established
+    gains a packet of the original direction nothing."""
+    seen: Counter[bool] = Counter()
 
     def ask(tailnet: Tailnet) -> None:
         judge = Judge(tailnet)
         for node, files in _bundles(tailnet).items():
             firewall = Firewall.of(files["firewall.nft"])
-            for p in list(inbound(judge, node))[::50]:
-                seen = _arriving(tailnet, p)
-                for state, direction, passes in (
-                    ("established", "reply", True),
-                    ("related", "reply", True),
-                    ("related", "original", p.protocol in (1, 58)),
-                    ("established", "original", False),
+            for p in list(inbound(judge, node))[::10]:
+                new = _arriving(tailnet, p)
+                right = judge.allows(node, p.src, p.dst, p.protocol, p.port)
+                seen[right] += 1
+                error = new.protocol in (1, 58)
+                for state, passes in (("related", error), ("established", False)):
+                    known = replace(new, state=state)
+                    verdict = firewall.judge("prerouting", known)
+                    assert (verdict == "accept") == (passes or right)
+                if not (
+                    p.dst in judge.devices[node].addresses
+                    or any(p.dst in route for route in judge.approved(node))
                 ):
-                    again = Seen(
-                        seen.src,
-                        seen.dst,
-                        seen.protocol,
-                        seen.port,
-                        iif=seen.iif,
-                        state=state,
-                        direction=direction,
-                    )
-                    verdict = firewall.judge("prerouting", again)
-                    anew = firewall.judge("prerouting", seen)
-                    assert verdict == ("accept" if passes else anew)
+                    continue  # nobody answers from there
+                back = _reply(new, oif=tailnet.interface)
+                stray = replace(back, state="new", direction="original")
+                anew = firewall.judge("postrouting", stray) == "accept"
+                verdict = firewall.judge("postrouting", back)
+                assert (verdict == "accept") == (right or anew), f"{node}: {back}"
+            for p in list(outbound(judge, node))[::10]:
+                if not judge.belongs_to_another(node, p.dst):
+                    continue
+                right = judge.may_send(node, p.src, p.dst, p.protocol, p.port)
+                back = _reply(_leaving(tailnet, p), iif=tailnet.interface)
+                stray = replace(back, state="new", direction="original")
+                anew = firewall.judge("prerouting", stray) == "accept"
+                verdict = firewall.judge("prerouting", back)
+                assert (verdict == "accept") == (right or anew), f"{node}: {back}"
 
     over_tailnets(EXAMPLES // 2, ask)
+    assert min(seen[True], seen[False]) > 100
+
+
+def _reply(packet: Seen, *, iif: str = "", oif: str = "") -> Seen:
+    return replace(
+        packet,
+        src=packet.dst,
+        dst=packet.src,
+        port=packet.sport,
+        sport=packet.port,
+        iif=iif,
+        oif=oif,
+        state="established",
+        direction="reply",
+    )
 
 
 def test_nothing_goes_through_a_node_from_peer_to_peer() -> None:

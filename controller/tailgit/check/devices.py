@@ -45,6 +45,8 @@ def _owner_or_tags(device: Device) -> Iterator[Finding]:
             "a person's machine has an owner, everything else has tags",
             [_at(device, "owner")],
         )
+    if any(_has(device, key) for key in ("owner", "tags")):
+        return  # what they are is right, or the schema has said that it is not
     if device.owner is None and not device.tags:
         yield finding(
             "owner-or-tags",
@@ -66,7 +68,7 @@ def _clashes(
                 help_ = f"pin the newer of the two, for example `ipv4: {free}`"
             yield finding(
                 "address-clash",
-                _at(device, key) if _is_pinned(device, key) else device.place,
+                _at(device, key) if _has(device, key) else device.place,
                 f"`{device.name}` and `{first.name}` both have {address}",
                 help_,
                 [first.place],
@@ -87,7 +89,7 @@ def _free_address(tailnet: Tailnet, device: Device) -> IPv4Address:
     return device.ipv4  # the range is as good as full
 
 
-def _is_pinned(device: Device, key: str) -> bool:
+def _has(device: Device, key: str) -> bool:
     return device.origin is not None and device.origin.at(key) != device.origin.at()
 
 

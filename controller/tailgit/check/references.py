@@ -64,6 +64,8 @@ class _Names:
                 help_ = f"{help_}; {guess}" if guess else help_
                 yield finding("unknown-user", at, message, help_, self.see(help_))
         for tag in device.tags:
+            if not tag.startswith("tag:"):
+                continue  # the schema has said so
             yield from self.tag(tag, _at(device.origin, device.place, "tags"))
 
     def of_group(self, group: Group) -> Iterator[Finding]:
@@ -113,9 +115,8 @@ class _Names:
                 yield from self.tag(selector.value, at)
             case Kind.GROUP if selector.value not in self.tailnet.groups:
                 message = f"no group `{shown(selector.value)}`"
-                guess = self.near_groups.meant(selector.value)
-                help_ = f"define it: `groups: {{{shown(selector.value)}: […]}}`"
-                help_ = f"{help_}; or {guess}" if guess else help_
+                define = f"define it: `groups: {{{shown(selector.value)}: […]}}`"
+                help_ = self.near_groups.meant(selector.value) or define
                 see = self.see(help_)
                 yield finding("unknown-group", at, message, help_, see)
             case _:
@@ -124,9 +125,8 @@ class _Names:
     def user(self, login: str, at: Place) -> Iterator[Finding]:
         if self.tailnet.users and login not in self.tailnet.users:
             message = f"no user `{shown(login)}`"
-            guess = self.near_users.meant(login)
-            help_ = f"add them: `users: {{{shown(login)}: {{}}}}`"
-            help_ = f"{help_}; or {guess}" if guess else help_
+            add = f"add them: `users: {{{shown(login)}: {{}}}}`"
+            help_ = self.near_users.meant(login) or add
             yield finding("unknown-user", at, message, help_, self.see(help_))
 
     def tag(self, tag: str, at: Place) -> Iterator[Finding]:

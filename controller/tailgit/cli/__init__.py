@@ -19,7 +19,7 @@ from tailgit.errors import Exit, InvalidTailnet, TailgitError
 if TYPE_CHECKING:
     import typer
 
-__all__ = ["COMMANDS", "agreed", "main", "run", "top_help", "typer_app"]
+__all__ = ["COMMANDS", "main", "run", "top_help", "typer_app"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check:check", "Say everything that is wrong with a tailnet."),
@@ -148,14 +148,6 @@ def _run_command(name: str, arguments: list[str]) -> int:
             raise error.__context__ from None
         raise
     return result if isinstance(result, int) else Exit.DONE
-
-
-def agreed(question: str) -> None:
-    """Ask before anything is changed; goes on only after a yes."""
-    import typer
-
-    if not typer.confirm(question, err=True):
-        raise TailgitError("nothing was changed")
 
 
 def typer_app(name: str) -> typer.Typer:

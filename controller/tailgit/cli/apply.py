@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailgit.cli import agreed
 from tailgit.cli.plan import (
     Commit,
     Identity,
     Parallel,
+    agreed,
     apply_command,
     connector,
     progress,

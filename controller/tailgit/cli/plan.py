@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailgit.cli.tailnet import Format, Repo, valid
-from tailgit.errors import Exit, Refused
+from tailgit.errors import Exit, Refused, TailgitError
 
 if TYPE_CHECKING:
     from tailgit.deploy.ssh import Executor
@@ -137,6 +137,12 @@ def apply_command(repo: Path, commit: str | None, out: Path | None) -> str:
     if repo != Path():
         words += ["--repo", str(repo)]
     return shlex.join(words)
+
+
+def agreed(question: str) -> None:
+    """Ask before anything is changed; goes on only after a yes."""
+    if not typer.confirm(question, err=True):
+        raise TailgitError("nothing was changed")
 
 
 def progress(node: str, what: str) -> None:

@@ -144,19 +144,18 @@ class Compiler:
     def _stanza(self, number: int, behind_nat: bool, routes: Routes = ()) -> bytes:
         return self._wireguard.peer_section(
             self._devices[number],
-            self._allowed(number, routes),
+            (*self._own(number), *map(str, routes)),
             behind_nat=behind_nat,
         )
 
     def _routes_to(self, number: int, routes: Routes = ()) -> bytes:
         return self._wireguard.route_lines(
-            self._devices[number], self._allowed(number, routes)
+            self._devices[number], self._own(number), tuple(map(str, routes))
         )
 
-    def _allowed(self, number: int, routes: Routes) -> tuple[str, ...]:
-        """What a peer may send from and is sent: its addresses, then subnets."""
-        own = f"{self._ipv4[number]}/32", f"{self._ipv6[number]}/128"
-        return (*own, *map(str, routes))
+    def _own(self, number: int) -> tuple[str, str]:
+        """A device's own addresses, as ranges of one."""
+        return f"{self._ipv4[number]}/32", f"{self._ipv6[number]}/128"
 
 
 def compile_tailnet(tailnet: Tailnet) -> Mapping[str, Bundle]:

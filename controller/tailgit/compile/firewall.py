@@ -6,15 +6,18 @@ What the table does (DESIGN §5), chain by chain:
   answers for an address on any interface, and a LAN neighbour would get past WireGuard.
 - `in` sits before destination NAT, so input, forwarding, Docker's published ports and
   NodePorts are judged alike, by the address that the sender wrote.
-- `out` is its mirror after routing and before source NAT. Without it two nodes that no
-  rule joins could punch a hole by both sending first, and a reply can't be told from
-  such a hole. One hook at postrouting sees local and forwarded packets alike.
+- `out` is its mirror, after routing and after source NAT, so that a published port's
+  answers carry the address and port that the other end knows. It sees local and
+  forwarded packets alike. Without it two nodes that no rule joins could punch a hole
+  by both sending first.
 - `forward` never lets one peer reach another with this node's identity, and lets
   others into the tunnel only from approved routes; it clamps TCP's MSS.
 
-Only `ct direction reply` counts as established: packets of the original direction
-need a rule each time, so a revoked session dies at once. Related ICMP errors of the
-original direction pass, else path MTU discovery breaks.
+A packet passes if a rule allows it as it stands, or if conntrack knows it as the reply
+of a flow that a rule allows *now*: replies are judged against the same sets with the
+ends and ports swapped. So a revoked flow dies in both directions at once, also UDP
+that only the server still sends. Related ICMP errors pass, else path MTU discovery
+breaks.
 
 Sources (or destinations) are grouped by exactly the ports they have; each group is one
 hash set and one rule that jumps to the chain of those ports.
@@ -32,7 +35,10 @@ from tailgit.model.ports import ALL, ICMP, ICMPV6, NAMES, TCP, UDP, Ports
 
 _KEYWORD = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
-_HOLES = ("own", "sets", "here", "inward", "outward", "carried", "nat", "allow")
+_HOLES = (
+    *("own", "sets", "here", "inward", "outward", "replies_in", "replies_out"),
+    *("carried", "nat", "ports"),
+)
 _NAME_LIMIT = 48
 _WORDS = {TCP: "tcp", UDP: "udp"}
 """Protocols that nft knows by itself; for others it reads /etc/protocols, which a bare
@@ -68,16 +74,20 @@ class Firewall:
     ) -> tuple[bytes, bytes]:
         """The text before and after a node's own sets, the same for a whole view."""
         rules = _Rules(self._elements, self._chain)
+        come, answers_to_them = rules.lines("in", "saddr", "daddr", inward)
+        go, answers_to_us = rules.lines("out", "daddr", "saddr", outward)
         text = self._stencil.fill(
             {
                 "own": b"\0",
-                "here": "".join(self._here_lines(routes)).encode(),
-                "inward": rules.lines("in", "saddr", "daddr", inward).encode(),
-                "outward": rules.lines("out", "daddr", "saddr", outward).encode(),
+                "here": "".join(_here_lines(routes)).encode(),
+                "inward": come.encode(),
+                "outward": go.encode(),
+                "replies_in": answers_to_us.encode(),
+                "replies_out": answers_to_them.encode(),
                 "sets": rules.sets().encode(),
                 "carried": "".join(_carried_lines(routes)).encode(),
                 "nat": self._nat_chain(routes).encode(),
-                "allow": rules.chains().encode(),
+                "ports": rules.chains().encode(),
             }
         )
         before, after = text.split(b"\0")
@@ -105,16 +115,8 @@ class Firewall:
     def _chain(self, ports: Ports) -> tuple[str, str]:
         if ports not in self._chains:
             slug = port_slug(ports)
-            self._chains[ports] = slug, _allow_chain(slug, ports)
+            self._chains[ports] = slug, _port_chains(slug, ports)
         return self._chains[ports]
-
-    def _here_lines(self, routes: tuple[Network, ...]) -> Iterable[str]:
-        """Drop what is not addressed to this node or to what it carries."""
-        for version in (4, 6):
-            word = _KEYWORD[version]
-            carried = _braced(r for r in routes if r.version == version)
-            also = f" {word} daddr != {carried}" if carried else ""
-            yield f"\t\t{word} daddr != @own{version}{also} counter drop\n"
 
     def _nat_chain(self, routes: tuple[Network, ...]) -> str:
         """Peers reach a subnet with this router's address there, so that hosts in it
@@ -149,34 +151,39 @@ class _Rules:
         there: str,
         here: str,
         openings: dict[int, tuple[Opening, ...]],
-    ) -> str:
-        """The rules of one direction: `there` and `here` are saddr and daddr."""
-        return "".join(
-            line
-            for version, listed in openings.items()
-            for opening in listed
-            for line in self._rule(
-                f"{direction}{version}", there, here, version, opening
-            )
-        )
+    ) -> tuple[str, str]:
+        """The rules of one direction and those of its replies.
 
-    def _rule(
-        self, label: str, there: str, here: str, version: int, opening: Opening
-    ) -> Iterable[str]:
-        slug, chain = self._chain(opening.ports)
-        self._used[slug] = chain
-        word = _KEYWORD[version]
-        scope = f"{word} {here} {opening.here} " if opening.here is not None else ""
-        jump = f"jump allow_{slug}\n"
+        `there` and `here` say which of saddr and daddr is whose in a packet of the
+        original direction; in a reply it is the other way round.
+        """
+        originals: list[str] = []
+        replies: list[str] = []
+        for version, listed in openings.items():
+            word = _KEYWORD[version]
+            for opening in listed:
+                slug, chain = self._chain(opening.ports)
+                self._used[slug] = chain
+                for peers in self._peers(
+                    f"{direction}{version}_{slug}", version, opening
+                ):
+                    for lines, theirs, ours, verb in (
+                        (originals, there, here, "allow"),
+                        (replies, here, there, "reply"),
+                    ):
+                        scope = f"{word} {ours} {opening.here} " if opening.here else ""
+                        match = f"{word} {theirs} {peers}" if peers else ""
+                        match = match or f"meta nfproto ipv{version}"
+                        lines.append(f"\t\t{scope}{match} jump {verb}_{slug}\n")
+        return "".join(originals), "".join(replies)
+
+    def _peers(self, label: str, version: int, opening: Opening) -> Iterable[str]:
+        """What an address is compared with: a set, prefixes, or "" for all."""
         if opening.devices:
-            name = self._set(f"{label}_{slug}", version, opening.devices)
-            yield f"\t\t{scope}{word} {there} @{name} {jump}"
+            yield f"@{self._set(label, version, opening.devices)}"
         if opening.prefixes:
-            nets = _braced(opening.prefixes)
-            match = f"{word} {there} {nets}"
-            if opening.prefixes[0].prefixlen == 0:
-                match = f"meta nfproto ipv{version}"
-            yield f"\t\t{scope}{match} {jump}"
+            everywhere = opening.prefixes[0].prefixlen == 0
+            yield "" if everywhere else _braced(opening.prefixes)
 
     def _set(self, wanted: str, version: int, numbers: tuple[int, ...]) -> str:
         body = self._elements(version, numbers)
@@ -210,11 +217,13 @@ def port_slug(ports: Ports) -> str:
         parts.append("_".join([NAMES.get(number, f"proto{number}"), *texts]))
     slug = "__".join(parts).replace("-", "") or "icmp"
     if len(slug) > _NAME_LIMIT:
-        slug = f"ports_{sha256(str(ports.ranges).encode()).hexdigest()[:12]}"
+        # The whole digest: two port lists with one name would open each other's ports.
+        slug = f"ports_{sha256(str(ports.ranges).encode()).hexdigest()}"
     return slug
 
 
-def _allow_chain(slug: str, ports: Ports) -> str:
+def _port_chains(slug: str, ports: Ports) -> str:
+    """The chain for packets to these ports, and the one for replies from them."""
     whole, pairs = [], []
     for protocol, first, last in ports.ranges:
         if protocol in (ICMP, ICMPV6):
@@ -224,13 +233,22 @@ def _allow_chain(slug: str, ports: Ports) -> str:
             whole.append(word)
         else:
             pairs.append(f"{word} . {_span(first, last, '-')}")
-    lines = ""
-    if pairs:
-        lines += f"\t\tmeta l4proto . th dport {{ {', '.join(pairs)} }} accept\n"
     # Any rule between two addresses lets them ping each other (POLICY.md §5).
-    listed = ", ".join([*whole, "icmp", "icmpv6"])
-    lines += f"\t\tmeta l4proto {{ {listed} }} accept\n"
-    return f"\n\tchain allow_{slug} {{\n{lines}\t}}\n"
+    rest = f"\t\tmeta l4proto {{ {', '.join([*whole, 'icmp', 'icmpv6'])} }} accept\n"
+    text = ""
+    for verb, field in (("allow", "dport"), ("reply", "sport")):
+        line = f"\t\tmeta l4proto . th {field} {{ {', '.join(pairs)} }} accept\n"
+        text += f"\n\tchain {verb}_{slug} {{\n{line if pairs else ''}{rest}\t}}\n"
+    return text
+
+
+def _here_lines(routes: tuple[Network, ...]) -> Iterable[str]:
+    """Drop what is not addressed to this node or to what it carries."""
+    for version in (4, 6):
+        word = _KEYWORD[version]
+        carried = _braced(r for r in routes if r.version == version)
+        also = f" {word} daddr != {carried}" if carried else ""
+        yield f"\t\t{word} daddr != @own{version}{also} counter drop\n"
 
 
 def _carried_lines(routes: tuple[Network, ...]) -> Iterable[str]:

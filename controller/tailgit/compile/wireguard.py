@@ -15,6 +15,10 @@ FWMARK = "0x7467"
 """Marks WireGuard's own packets; «tg» in ASCII, the same in every tailnet."""
 
 MTU = 1420
+SUBNET_METRIC = 4096
+"""Behind the connected route of a node that is in such a subnet itself: its own LAN
+must stay its own LAN."""
+
 KEEPALIVE = 25
 """Seconds; only from a device without an endpoint towards one that has one."""
 
@@ -69,14 +73,19 @@ class WireGuard:
             f"address replace {ipv6}/128 dev {self._interface} nodad\n"
         ).encode()
 
-    def route_lines(self, device: Device, allowed: tuple[str, ...]) -> bytes:
+    def route_lines(
+        self, device: Device, addresses: tuple[str, ...], subnets: tuple[str, ...]
+    ) -> bytes:
         """The routes towards one peer; none while it awaits its key."""
         if device.public_key is None:
             return b""
         dev = self._interface
-        return "".join(
-            [f"route replace {prefix} dev {dev}\n" for prefix in allowed]
-        ).encode()
+        lines = [f"route replace {address} dev {dev}\n" for address in addresses]
+        lines += [
+            f"route replace {subnet} dev {dev} metric {SUBNET_METRIC}\n"
+            for subnet in subnets
+        ]
+        return "".join(lines).encode()
 
     def sysctl_lines(self, routes: tuple[Network, ...]) -> bytes:
         """Loose reverse path filter on our interface; forwarding only on routers."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -28,9 +27,6 @@ from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.tailnet import Delivery, Device, Endpoint, Route, Ssh
 from tailgit.model.text import shown
-
-
-_HOST_NAME = re.compile(r"(?=[^:]*[A-Za-z])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?(:[^:]*)?")
 
 
 def build_devices(
@@ -147,8 +143,6 @@ class _Builder:
             at = about.at("endpoints", index)
             message = f"`{shown(text)}` is not an endpoint"
             help_ = 'ADDRESS:PORT, for example "203.0.113.10:51820"'
-            if _HOST_NAME.fullmatch(text):
-                help_ = f"names are not resolved, an address is needed: {help_}"
             self.add("bad-value", at, message, help_)
         return tuple(found)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -26,33 +25,24 @@ from tailgit.load.source import (
     Source,
     has_dot_name,
 )
+from tailgit.load.whole import (
+    BY_KEY,
+    ONE_AFTER_THE_OTHER,
+    entries_fit,
+    foreign,
+    is_foreign,
+    is_loss,
+)
 from tailgit.load.yaml import read_yaml
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
-from tailgit.model.near import meant
 from tailgit.model.text import shown
 
 MAX_TOTAL_BYTES = 256 << 20
 
-BY_KEY = ("users", "groups", "hosts", "tagOwners", "devices")
-ONE_AFTER_THE_OTHER = ("acls", "grants", "tests")
 ROOT_FILE_ONLY = ("tailnet", "include", "exclude")
 
 _DOCUMENTS = (".yaml", ".yml", ".json")
-_LOSSES = frozenset(
-    {
-        "duplicate-key",
-        "too-large",
-        "unknown-include",
-        "unknown-section",
-        "yaml-alias",
-        "yaml-key",
-        "yaml-quotes",
-    }
-)
-"""Errors by which something that is written does not reach the sections."""
-_FEW = 20
-_LISTS = ("groups", "tagOwners")
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -114,37 +104,12 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
         findings.extend(find_secrets(content, path))
     documents.sort(key=lambda document: document.file.encode(errors="surrogateescape"))
     read = {document.file for document in documents}
-    lost = any(_is_loss(each, read) for each in findings)
+    lost = any(is_loss(each, read) for each in findings)
     united = _unite(documents, root_file, findings)
     united.complete = first is not None and len(documents) == len(part) + 1
-    united.whole = united.complete and not lost and _all_of_their_kind(documents)
+    united.whole = united.complete and not lost
+    united.whole &= all(entries_fit(document.sections) for document in documents)
     return united
-
-
-def _is_loss(each: Finding, read: set[str]) -> bool:
-    """Whether a finding means that a file, or a part of one, was not read."""
-    if each.code in _LOSSES:
-        return True
-    return each.is_error and each.place.file not in read and each.code != "private-key"
-
-
-def _all_of_their_kind(documents: Iterable[Document]) -> bool:
-    """Whether each section, and each entry of a named one, is of the kind it must be.
-
-    One that is not has been left out: the group that is text has no name any more.
-    """
-    for document in documents:
-        for section, value in document.sections.items():
-            if section in ONE_AFTER_THE_OTHER and not isinstance(value, Items):
-                return False
-            if section not in BY_KEY:
-                continue
-            if not isinstance(value, Map):
-                return False
-            kind = str if section == "hosts" else Items if section in _LISTS else Map
-            if not all(isinstance(entry, kind) for entry in value.values()):
-                return False
-    return True
 
 
 def _entries(source: Source, root: str) -> list[Entry]:
@@ -297,8 +262,9 @@ def _read(
     data: bytes, file: str, root: str, findings: list[Finding]
 ) -> Document | None:
     """One file, typed and judged by the schemas; None if it can't be read."""
-    findings.extend(find_secrets(data, file))
     so_far = len(findings)
+    findings.extend(find_secrets(data, file))
+    after_secrets = len(findings)
     if data.startswith(_LFS):
         findings.append(
             finding(
@@ -314,8 +280,12 @@ def _read(
     if sections is None:
         return None
     if file != (f"{root}/{ROOT_FILE}" if root else ROOT_FILE):
-        if _is_foreign(sections):
-            findings[so_far:] = [_foreign(sections, root)]
+        odd_key = next(
+            (f.place for f in findings[after_secrets:] if f.code == "yaml-key"), None
+        )
+        if is_foreign(sections) or (odd_key and not sections):  # `on: push`
+            at = odd_key or sections.key(next(iter(sections)))
+            findings[after_secrets:] = [foreign(at, root)]
             return Document(file, sections, [])
         _root_file_only(sections, findings)
     walk = fit(root_shape(), sections)
@@ -326,27 +296,6 @@ def _read(
         findings.append(finding("bad-character", at, message, "write one plain line"))
     _not_yet(walk.not_yet, findings)
     return Document(file, sections, data.decode("utf-8-sig").split("\n"))
-
-
-def _is_foreign(sections: Map) -> bool:
-    """Whether not one key of the file is, or looks like, a section of a tailnet."""
-    known = root_shape().fields or {}
-    return bool(sections) and not any(
-        key in known or meant(key, known) for key in islice(sections, _FEW)
-    )
-
-
-def _foreign(sections: Map, root: str) -> Finding:
-    first = next(iter(sections))
-    file = sections.file
-    inner = file.removeprefix(f"{root}/") if root else file
-    return finding(
-        "unknown-section",
-        sections.key(first),
-        f"no section `{shown(first[:60])}`, nor any other section of a tailnet in "
-        "this file",
-        f"if it is no part of the tailnet: `exclude: [{shown(inner)}]` in {ROOT_FILE}",
-    )
 
 
 def elsewhere(later: Iterable[Finding], earlier: Iterable[Finding]) -> list[Finding]:

@@ -6,6 +6,7 @@ a place in the file and a sentence with the schema's own title and description.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import islice
@@ -23,6 +24,23 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 MOST = 200
+
+_OTHER_NAMES = {
+    "destination": ("dst",),
+    "from": ("src",),
+    "port": ("ip", "dst"),
+    "ports": ("ip", "dst"),
+    "proto": ("ip",),
+    "protocol": ("proto", "ip"),
+    "source": ("src",),
+    "to": ("dst",),
+    "users": ("src",),
+}
+"""What other tools, and older policies, call a field of a rule."""
+
+_HOST_NAME = re.compile(
+    r"(?=[^:]*[A-Za-z])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?(:[0-9]*)?"
+)
 
 _KINDS = {
     "array": "a list: write `[…]`, or lines that begin with `-`",
@@ -147,7 +165,12 @@ def _unknown_keys(instance: Map, schema: Schema, *, is_root: bool) -> Iterator[F
         else:
             noun = schema.get("title", "this mapping")
             code, message = "unknown-key", f"no key `{shown(key)}` in {noun}"
-        yield finding(code, instance.key(key), message, meant(key, known) or few)
+        yield finding(code, instance.key(key), message, _known_as(key, known) or few)
+
+
+def _known_as(key: str, known: Iterable[str]) -> str:
+    other = next((each for each in _OTHER_NAMES.get(key, ()) if each in known), None)
+    return f"did you mean `{other}`?" if other else meant(key, known)
 
 
 def _missing(
@@ -157,7 +180,9 @@ def _missing(
     noun = schema.get("title", "this mapping")
     about = schema.get("properties", {}).get(absent, {})
     example = about.get("examples", [None])[0]
-    if example is None and "minimum" in about:
+    if absent == "action":
+        example = "accept"
+    elif example is None and "minimum" in about:
         example = about["minimum"]
     code = "missing-section" if is_root else "missing-key"
     hint = (
@@ -185,7 +210,12 @@ def _wrong_type(
     said = "a list" if isinstance(value, Items) else said
     said = said or f"`{_clipped(value)}`"
     kind = _KINDS.get(wanted, schema.get("description", "something else"))
-    return finding("wrong-type", at, f"{said} is not {noun}", f"it must be {kind}")
+    hint = f"it must be {kind}"
+    if wanted == "array" and isinstance(value, str | int) and "," not in str(value):
+        hint = f'it must be a list: write `["{_clipped(value)}"]`'
+    elif wanted == "object" and isinstance(value, Items):
+        hint = "it must be a mapping: lines of `name: …`, without `-`"
+    return finding("wrong-type", at, f"{said} is not {noun}", hint)
 
 
 def _bad_value(at: Place, value: Any, schema: Schema) -> Finding:
@@ -196,7 +226,22 @@ def _bad_value(at: Place, value: Any, schema: Schema) -> Finding:
         hint = f"{hint} For example `{examples[0]}`.".lstrip()
     if "enum" in schema and isinstance(value, str):
         hint = meant(value, schema["enum"]) or hint
+    if isinstance(value, str):
+        if noun == "an endpoint" and _HOST_NAME.fullmatch(value):
+            hint = f"names are not resolved, an address is needed: {hint}"
+        likely = _likely(value, schema.get("pattern"))
+        hint = f"write `{shown(likely)}`? {hint}".rstrip() if likely else hint
     return finding("bad-value", at, f"`{_clipped(value)}` is not {noun}", hint)
+
+
+def _likely(text: str, pattern: str | None) -> str | None:
+    """A value that fits, if only a prefix, case, `_` or a domain is in the way."""
+    if pattern is None or len(text) > 60:
+        return None
+    lower = text.lower()
+    plain = lower.replace("_", "-")
+    guesses = (f"tag:{text}", f"group:{text}", lower, plain, plain.partition(".")[0])
+    return next((each for each in guesses if re.search(pattern, each)), None)
 
 
 def _clipped(value: Any) -> str:

@@ -10,15 +10,14 @@ import re
 
 import yaml
 
-from tailgit.load.located import Items, Quoted, place, position
+from tailgit.load.located import place, position
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding
 from tailgit.model.text import shown
 
 _WORD = re.compile(r"[^\s,{}]*")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*:(?=\s|$)")
-_WITH_PORT = re.compile(r"([A-Za-z0-9-]+):[0-9]+(-[0-9]+)?")
-_PORT = re.compile(r"[0-9]+(-[0-9]+)?")
+_NO_BLANK = re.compile(r"\s*(?:- +)*([A-Za-z]+:)[\[{\"']")
 _ADDRESS = re.compile(r"[0-9a-fA-F.]*:[0-9a-fA-F:.]*:?(/[0-9]+)?")
 _BRACKETED = re.compile(
     r"\[[0-9a-fA-F.]*:[0-9a-fA-F:.]*\](?:/[0-9]+(?::[-0-9*]+)?|:[-0-9*]+)"
@@ -39,6 +38,9 @@ def explain_error(error: yaml.MarkedYAMLError, text: str, file: str) -> Finding:
         line, column = problem.line, problem.column
     source = _line(text, line)
     code, message, help_ = _explain(source, column)
+    blank = _NO_BLANK.match(_line(text, line - 1)) if line else None
+    if code == "bad-yaml" and blank:
+        help_ = f"in the line above, a blank is missing behind `{blank.group(1)}`"
     if line == problem.line:
         bracketed = _bracketed_around(source, problem.column)
         if bracketed is not None:
@@ -76,32 +78,6 @@ def explain_pair(text: str, file: str, index: int, at: int) -> Finding:
     )
 
 
-def explain_comma(ports: Items, lines: list[str]) -> Finding | None:
-    """`[tcp:22,80]` is `tcp:22` and 80 on *every* protocol: more than it looks.
-
-    In quotes, or on a line of its own, an entry is what it is; JSON has only quotes.
-    """
-    at = ports.at()
-    if lines[at.line - 1][at.column - 1 : at.column] != "[":
-        return None
-    before: re.Match[str] | None = None
-    for index, entry in enumerate(ports):
-        if not isinstance(entry, str) or isinstance(entry, Quoted):
-            continue
-        if before and _PORT.fullmatch(entry):
-            with_protocol = f"{before.group(1)}:{entry}"
-            return finding(
-                "yaml-quotes",
-                ports.at(index),
-                f"`{entry}` is an entry of its own, because a comma ends "
-                f"`{before.group()}`: it would be open on every protocol",
-                f'write `["{before.group()}", "{with_protocol}"]`, or, if every '
-                f'protocol is meant, `["{before.group()}", "{entry}"]`',
-            )
-        before = _WITH_PORT.fullmatch(entry) or before
-    return None
-
-
 def _explain(source: str, column: int) -> tuple[str, str, str]:
     """Code, sentence and help by the character at `column`; empty if none fits."""
     if source[:column].strip() == "" and "\t" in source[: column + 1]:
@@ -115,8 +91,7 @@ def _explain(source: str, column: int) -> tuple[str, str, str]:
         return (
             "bad-yaml",
             f"the key `{key.group()}` can't stand at this indentation",
-            "keys of one mapping begin in one column, and a line above that has its "
-            "value already takes no keys below it",
+            "begin it in the column of its neighbours: `a: b` takes no keys below it",
         )
     word = _word(source, column)
     first = word[:1]

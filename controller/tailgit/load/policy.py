@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from tailgit.load.documents import Sections
 from tailgit.load.located import Items, Map
-from tailgit.load.mistakes import explain_comma
+from tailgit.load.ports import explain_comma, meant_ports, ports_behind
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.near import Near, meant_kind
@@ -36,10 +36,8 @@ from tailgit.model.selectors import (
 from tailgit.model.tailnet import Rule, Target, Test
 from tailgit.model.text import shown
 
-_PORTS_BEHIND = re.compile(
-    r"(?P<head>(?:(?:tag|group|autogroup):)?[^:]+|\[.*\](?:/[0-9]+)?)"
-    r":(?P<ports>\*|[0-9]+(?:[-,][0-9]+)*)"
-)
+_MANY_PORTS = 'quote the whole, "tag:db:22,80"'
+_ONE_PORT = 'write one target for each port, "db-1:22", "db-1:80"'
 
 Side = Literal["src", "dst"]
 
@@ -146,12 +144,14 @@ class _Builder:
             self.ports(item.at("ip", index), parse_ip, text)
             for index, text in _texts(item, "ip")
         ]
-        entries = item.get("ip")
-        if isinstance(entries, Items) and entries:
+        entries = item.get("ip", Items(at.file, 0))
+        if not isinstance(entries, Items):
+            pass  # the schema has said so
+        elif entries:
             comma = explain_comma(entries, self.documents[at.file].lines)
             self.findings.extend([comma] if comma else [])
         elif "app" not in item and not any(
-            _with_ports(text) for _, text in _texts(item, "dst")
+            ports_behind(text) for _, text in _texts(item, "dst")
         ):
             message = "ip and app can not both be empty"
             help_ = 'say what is opened: `ip: ["tcp:443"]`; `ip: ["*"]` is everything'
@@ -196,7 +196,7 @@ class _Builder:
         found = []
         for index, text in _texts(item, key):
             at = item.at(key, index)
-            split = self.destination(text, at)
+            split = self.destination(text, at, _ONE_PORT)
             if split is None:
                 continue
             head, port = split
@@ -244,7 +244,7 @@ class _Builder:
             message = f"`{shown(text)}` is not enforced by this version: {why}"
             self.add("not-yet", at, message, "take it out of the rule")
             return None
-        ports = _with_ports(text) if grants or side == "src" else None
+        ports = ports_behind(text) if grants or side == "src" else None
         if ports:
             self.too_many_ports(text, ports, at, side)
             return None
@@ -268,6 +268,7 @@ class _Builder:
     ) -> None:
         """Ports stand in a grant's `ip` and behind an acl's dst, nowhere else."""
         head, ports = map(shown, parts)
+        head = re.sub(r"\[(.*)\]", r"\1", head)
         where = "a grant's dst" if side == "dst" else "src"
         message = f"`{shown(text)}`: there are no ports in {where}"
         help_ = f'write `{side}: ["{head}"]`'
@@ -288,14 +289,16 @@ class _Builder:
             )
         )
 
-    def destination(self, text: str, at: Place) -> tuple[str, str] | None:
+    def destination(
+        self, text: str, at: Place, comma: str = _MANY_PORTS
+    ) -> tuple[str, str] | None:
         """Selector text and port text of an acl's dst or a test's target."""
         try:
             head, ports = split_destination(text)
         except SelectorError as error:
             help_ = 'write a selector, a colon and ports, such as "tag:db:5432"'
             if text.strip().replace("-", "").isdigit():
-                help_ = 'a comma ends an item: quote the whole, "tag:db:22,80"'
+                help_ = f"a comma ends an item: {comma}"
             self.add(error.code, at, shown(str(error)), help_)
             return None
         if head in ("autogroup", "tag", "group"):
@@ -323,7 +326,9 @@ class _Builder:
         try:
             return parse(*texts)
         except PortError as error:
-            help_ = "`*`, 443, 80-443; in a grant also tcp:443 and icmp:*"
+            help_ = meant_ports(texts[-1]) or (
+                "`*`, 443, 80-443; in a grant also tcp:443 and icmp:*"
+            )
             self.add("bad-port", at, shown(str(error)), help_)
             return None
 
@@ -340,14 +345,6 @@ class _Builder:
             comment.append(lines[index].strip().lstrip("#").strip())
             index -= 1
         return " ".join(filter(None, reversed(comment)))
-
-
-def _with_ports(text: str) -> tuple[str, str] | None:
-    """Selector and ports, if a selector that takes no ports has some."""
-    match = _PORTS_BEHIND.fullmatch(text.strip())
-    if match is None or match["head"] in ("autogroup", "group", "tag"):
-        return None
-    return match["head"], match["ports"]
 
 
 def _texts(item: Map, key: str) -> Iterator[tuple[int, str]]:

@@ -42,7 +42,7 @@ def build_tailnet(
                     "missing-section",
                     Place(root_file),
                     "`tailnet` is missing in tailnet.yaml",
-                    "it says format, name, domain, ipv4 and ipv6",
+                    "it says format, name, domain, ipv4 and ipv6: see docs/format.md",
                 )
             )
         return None

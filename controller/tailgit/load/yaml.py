@@ -263,8 +263,8 @@ class _Builder:
             "yaml-root",
             at,
             "the file is not a mapping of sections",
-            "begin with a section, such as `devices:`; what is no part of the tailnet is "
-            "named under `exclude`",
+            "begin with a section, such as `devices:`; what is no part of the tailnet "
+            "is named under `exclude`",
         )
 
     def add(
