@@ -96,3 +96,15 @@ def test_invalid_tailnet_is_not_explained(acme: Path, capsys: Capture) -> None:
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "policy.yaml:1:" in printed.err
+
+
+def test_names_of_files_cannot_act_on_the_terminal(acme: Path, capsys: Capture) -> None:
+    """The escapes in a hostile file name are shown, not obeyed; JSON is plain ASCII."""
+    (acme / "policy.yaml").rename(acme / "p\x1b[2J\u202e.yaml")
+    assert run(["explain", "ana-laptop", "db-1:5432", "--repo", str(acme)]) == Exit.DONE
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+    assert "[2J" in said
+    run(["explain", "ana-laptop", "db-1", "--repo", str(acme), "--format", "json"])
+    assert capsys.readouterr().out.isascii()

@@ -124,7 +124,7 @@ def test_no_root_is_an_error(tmp_path: Path, revision: str | None) -> None:
 def test_no_folder_is_an_error(tmp_path: Path) -> None:
     """A path that does not exist is said to be so."""
     for revision in (None, "HEAD"):
-        with pytest.raises(SourceError, match="no folder"):
+        with pytest.raises(SourceError, match="no such folder"):
             load(tmp_path / "missing", revision)
 
 

@@ -98,12 +98,14 @@ def _protocol(text: str | None, port: int | None) -> int | None:
 
 
 def _text(explanation: Explanation) -> str:
+    from tailgit.model.text import shown
+
     lines = [explanation.sentence]
     for rule in explanation.rules:
         said = rule.name or rule.description.split("\n")[0]
         lines.append(f"  {rule.place}  {rule.ports}{f'  ({said})' if said else ''}")
     lines += [f"  note: {note}" for note in explanation.notes]
-    return "\n".join(lines)
+    return "\n".join(map(shown, lines))
 
 
 def _json(explanation: Explanation) -> str:

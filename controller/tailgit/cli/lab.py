@@ -41,7 +41,7 @@ Root = Annotated[
 Name = Annotated[
     str | None,
     typer.Option(
-        help="The lab's name; else that of the tailnet in this folder, else the only one."
+        help="The lab's name; else the tailnet's in this folder, else the only lab's."
     ),
 ]
 

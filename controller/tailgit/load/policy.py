@@ -326,7 +326,7 @@ class _Builder:
         try:
             return parse(*texts)
         except PortError as error:
-            help_ = meant_ports(texts[-1]) or (
+            help_ = (meant_ports(texts[-1]) if parse is parse_ip else "") or (
                 "`*`, 443, 80-443; in a grant also tcp:443 and icmp:*"
             )
             self.add("bad-port", at, shown(str(error)), help_)

@@ -12,6 +12,7 @@ import re
 from tailgit.load.located import Items, Quoted
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding
+from tailgit.model.ports import NAMES
 
 _WITH_PORT = re.compile(r"([A-Za-z0-9-]+):[0-9]+(-[0-9]+)?")
 _PORT = re.compile(r"[0-9]+(-[0-9]+)?")
@@ -61,5 +62,6 @@ def meant_ports(text: str) -> str:
     if slash and number.isdigit() and protocol.isalpha():
         return f'write "{protocol}:{number}"'
     if text.isascii() and text.isalpha():
-        return f'ports are numbers: "{text}:*" if it is a protocol, else look it up'
+        known = text.lower() in NAMES.values()
+        return f'write "{text}:*"' if known else "ports are numbers, not names"
     return ""

@@ -32,7 +32,7 @@ def document(plan: Plan) -> dict[str, object]:
 
 def dumps(plan: Plan) -> str:
     """The plan as a JSON text that `loads` reads."""
-    return json.dumps(document(plan), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document(plan), indent=2) + "\n"
 
 
 def loads(text: str, name: str) -> Plan:

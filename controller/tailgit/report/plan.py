@@ -187,7 +187,7 @@ def applied_json(applied: Applied) -> str:
         "counts": {str(result): count for result, count in applied.counts.items()},
         "outcomes": [asdict(outcome) for outcome in applied.outcomes],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _counted(counts: Mapping[State, int] | Mapping[Result, int]) -> str:
