@@ -49,6 +49,16 @@ def test_lines_that_only_move_count_for_nothing() -> None:
     assert made.lines == ()
 
 
+def test_an_address_that_changes_its_set_is_a_change() -> None:
+    """Who gets which ports may swap without a single new line: that is counted."""
+    text = "\tset one {{\n{}\n\t}}\n\tset two {{\n{}\n\t}}\n"
+    old = bundle("a", **{"firewall.nft": text.format("x", "y")})
+    new = bundle("a", **{"firewall.nft": text.format("y", "x")})
+    assert [(each.added, each.removed) for each in difference(old, new).lines] == [
+        (2, 2)
+    ]
+
+
 def test_a_peer_without_a_comment_goes_by_its_key() -> None:
     """The compiler names every peer; nothing breaks if one has no name."""
     assert list(peers(b"[Peer]\nPublicKey = k\n")) == ["PublicKey = k"]

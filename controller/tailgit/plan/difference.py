@@ -7,6 +7,7 @@ lines. Bundles come from our own compiler, so their texts are trusted here.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tailgit.compile.bundle import Bundle
@@ -57,8 +58,18 @@ def difference(old: Bundle | None, new: Bundle) -> Difference:
 
 
 def _lines(what: str, before: bytes, after: bytes) -> Lines:
-    old, new = Counter(before.splitlines()), Counter(after.splitlines())
+    old, new = Counter(_placed(before)), Counter(_placed(after))
     return Lines(what, (new - old).total(), (old - new).total())
+
+
+def _placed(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each line with the set or chain that it stands in: an address that moves from
+    one set to another is a change, although no line is new."""
+    block = b""
+    for line in text.splitlines():
+        if line.startswith((b"\tset ", b"\tchain ")):
+            block = line
+        yield block, line
 
 
 def _peers(
