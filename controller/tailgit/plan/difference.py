@@ -63,13 +63,16 @@ def _lines(what: str, before: bytes, after: bytes) -> Lines:
 
 
 def _placed(text: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Each line with the set or chain that it stands in: an address that moves from
-    one set to another is a change, although no line is new."""
-    block = b""
+    """Each line with the set that it stands in: an address that moves from one set to
+    another is a change, although no line is new."""
+    inside = b""
     for line in text.splitlines():
-        if line.startswith((b"\tset ", b"\tchain ")):
-            block = line
-        yield block, line
+        if line.startswith(b"\tset "):
+            inside = line
+        elif line.startswith(b"\tchain "):
+            inside = b""
+        if line.strip() != b"}":
+            yield inside, line
 
 
 def _peers(
