@@ -1,8 +1,8 @@
 """What a node said about itself, as a value that `deploy.observe` makes of its answer.
 
-It is testimony, not proof: texts in here are shown escaped and never acted on, and
-what they decide (is there anything to do, may this commit be applied) a lying node
-can only decide about itself.
+It is testimony, not proof: texts in here are shown escaped and never acted on. A lying
+node decides whether there is anything to do on itself; and a record of a commit that
+git does not know refuses the whole apply until the node is mended or disabled.
 """
 
 from __future__ import annotations
