@@ -121,3 +121,34 @@ def test_five_thousand_devices_are_checked_soon(tmp_path: Path) -> None:
     start = time.process_time()
     check(tailnet)
     assert time.process_time() - start < 3
+
+
+def test_thousands_of_clashes_end_soon(tmp_path: Path) -> None:
+    """Each is said; a free address is looked for a hundred times, not for all."""
+    devices = "".join(
+        f"  d{i}: {{owner: ana@acme.com, ipv4: 100.64.0.9}}\n" for i in range(8000)
+    )
+    text = f"grants: []\ndevices:\n{devices}"
+    tailnet = load(write(tmp_path, {"tailnet.yaml": HEAD, "a.yaml": text})).tailnet
+    assert tailnet is not None
+    start = time.process_time()
+    assert len(check(tailnet)) == 7999
+    assert time.process_time() - start < 3
+
+
+def test_a_router_may_be_logged_in_to_where_it_routes(tmp_path: Path) -> None:
+    """Nobody else uses the address, and it does not use its own route."""
+    text = (
+        "grants: []\ndevices:\n  gw: {owner: ana@acme.com, routes: [10.20.0.0/16], "
+        "ssh: {host: 10.20.0.1}}\nautoApprovers: {routes: {10.20.0.0/16: "
+        "[ana@acme.com]}}\n"
+    )
+    assert findings_of(tmp_path, text) == ()
+    other = text + "groups: {}\n"
+    other = other.replace(
+        "devices:\n",
+        "devices:\n  pc: {owner: ana@acme.com, endpoints: ['10.20.0.7:51820']}\n",
+    )
+    (finding,) = findings_of(tmp_path, other)
+    assert finding.code == "route-over-endpoint"
+    assert "10.20.0.7" in finding.message

@@ -66,11 +66,12 @@ def test_changes_that_are_not_committed_are_said(
 
 
 def test_a_bare_repository_has_no_working_tree(
-    committed: Path, tmp_path: Path, capsys: Capture
+    committed: Path, tmp_path_factory: pytest.TempPathFactory, capsys: Capture
 ) -> None:
     """A server's clone is planned from as any other."""
-    bare = tmp_path / "bare.git"
-    git(tmp_path, "clone", "-q", "--bare", str(committed.parent), str(bare))
+    outside = tmp_path_factory.mktemp("mirror")
+    bare = outside / "bare.git"
+    git(outside, "clone", "-q", "--bare", str(committed.parent), str(bare))
     text = said(capsys, "plan", "--repo", str(bare))
     assert "note:" not in text
     assert "no device of this tailnet is enrolled" in text

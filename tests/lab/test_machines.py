@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import tailgit
-
 from tailgit.errors import LabError
 from tailgit.lab import CONTROLLER, Lab, running
 from tests.lab.small import A4, B4, topology

@@ -61,7 +61,9 @@ table inet tailgit_acme {
   }
   chain in {
     type filter hook prerouting priority dstnat - 10; policy accept;
-    iifname != "tg-acme" accept
+    iifname { "tg-acme", "tgr-acme" } jump from_peers
+  }
+  chain from_peers {
     ct direction reply ct state established,related accept
     ct state related meta l4proto { icmp, icmpv6 } accept
     ip saddr @src1 meta l4proto . th dport { tcp . 22, udp . 53-60 } counter accept

@@ -105,6 +105,7 @@ def test_a_second_generation_replaces_the_first_in_place(node: Node) -> None:
     changed["wireguard.conf"] = FILES["wireguard.conf"].replace(
         "100.64.7.9/32, fd5c:91aa:7be0::1234/128", "100.64.8.8/32"
     )
+    changed["firewall.nft"] = FILES["firewall.nft"].replace("100.64.1.1", "100.64.1.2")
     changed["hosts"] = ""
     assert node.apply(node.parcel(files=changed, height=8)) == "2"
     assert node.links()[INTERFACE]["ifindex"] == before
@@ -266,3 +267,53 @@ def test_the_audit_log_has_a_line_for_each_change(node: Node) -> None:
     assert {len(line) for line in lines} == {5}
     assert lines[3][4] == "the parcel is not a tar"
     assert lines[0][4].endswith("by Zoë Lima <ana@acme.com> signed ana@acme.com")
+
+
+LAN = (
+    "ip link add lan0 type veth peer name lan1; ip link set lan0 up;"
+    "ip link set lan1 up; ip address add 10.20.0.5/16 dev lan0;"
+    "ip address add fd00:20::5/64 dev lan0 nodad"
+)
+
+
+def test_the_route_of_a_nodes_own_lan_wins_and_survives(node: Node) -> None:
+    """A subnet route stands behind the kernel's own route of the same prefix."""
+    node.sh(LAN)
+    shown = "ip -4 route show dev lan0; ip -6 route show dev lan0"
+    before = node.sh(shown)
+    subnets = ("10.20.0.0/16", "fd00:20::/64")
+    lines = "".join(f"route replace {n} dev {INTERFACE} metric 4096\n" for n in subnets)
+    routed = dict(FILES, interface=ROUTER + lines)
+    for height, files in enumerate((routed, FILES, routed), 7):
+        node.apply(node.parcel(files=files, height=height))
+        assert node.observe()["routes"] == "ok"
+        ours = node.sh(
+            f"ip route show dev {INTERFACE}; ip -6 route show dev {INTERFACE}"
+        )
+        for subnet in subnets:
+            assert (subnet in ours) == (files is routed)
+        assert node.sh(shown) == before
+        assert "dev lan0" in node.sh("ip route get 10.20.0.9")
+        assert "dev lan0" in node.sh("ip route get fd00:20::9")
+    assert node.activate(3)["result"] == "ok"
+    assert not node.path(f"{STATE}/pending").exists()
+    node.run(SELF, "down", NAME)
+    assert node.sh(shown) == before
+
+
+def test_a_route_gets_and_loses_its_metric(node: Node) -> None:
+    """The same prefix with another metric is another route; the old one goes."""
+    plain = (
+        f"route replace 10.20.0.0/16 dev {INTERFACE}\n"
+        f"route replace fd00:20::/64 dev {INTERFACE}\n"
+    )
+    behind = plain.replace("\n", " metric 4096\n")
+    for height, lines in enumerate((plain, behind, plain), 7):
+        files = dict(FILES, interface=ROUTER + lines)
+        node.apply(node.parcel(files=files, height=height))
+        assert node.observe()["routes"] == "ok"
+        shown = node.sh(
+            f"ip route show dev {INTERFACE}; ip -6 route show dev {INTERFACE}"
+        )
+        assert shown.count("10.20.0.0/16") == shown.count("fd00:20::/64") == 1
+        assert shown.count("metric 4096") == (2 if lines is behind else 0)

@@ -107,6 +107,48 @@ def test_a_key_that_is_there_is_never_replaced(bare: Node) -> None:
     assert [path.name for path in bare.path(KEYS).iterdir()] == ["mine"]
 
 
+def test_a_home_that_was_the_users_becomes_roots(bare: Node) -> None:
+    """Who was `tailgit` before us can't change his home any more, and his keys go."""
+    bare.sh(
+        f"useradd --system --home-dir {HOME} tailgit; mkdir -p {HOME}/.ssh;"
+        f"echo 'ssh-ed25519 AAAA planted' >{AUTHORIZED}; chown -R tailgit {HOME};"
+        f"chmod -R 0777 {HOME}"
+    )
+    assert enroll(bare, enrolment(bare))["result"] == "ok"
+    assert mode(bare, HOME) == mode(bare, f"{HOME}/.ssh") == 0o755
+    assert mode(bare, AUTHORIZED) == 0o644
+    assert bare.read(AUTHORIZED).splitlines() == [
+        f'restrict,command="{SELF} serve" {bare.signer.public} tailgit:{NAME}'
+    ]
+    owned = bare.sh(f"find {HOME} -user tailgit; su tailgit -c 'touch {HOME}/x' || :")
+    assert owned == ""
+    assert not bare.path(f"{HOME}/x").exists()
+
+
+@pytest.mark.parametrize("planted", ["home", "keys", "state"])
+def test_a_link_in_place_of_a_folder_is_refused(bare: Node, planted: str) -> None:
+    """Nothing is written through a link, and what it leads to keeps its owner."""
+    bare.sh("mkdir -m 0700 /run/elsewhere; chown 1 /run/elsewhere")
+    at = {"home": HOME, "keys": f"{HOME}/.ssh", "state": STATE}[planted]
+    bare.sh(f"mkdir -p $(dirname {at}); ln -s /run/elsewhere {at}")
+    answer = enroll(bare, enrolment(bare))
+    assert answer.error == "check-failed", answer.fields
+    assert at in answer["message"]
+    kept = bare.path("/run/elsewhere")
+    assert (kept.stat().st_uid, stat.S_IMODE(kept.stat().st_mode)) == (1, 0o700)
+    assert list(kept.iterdir()) == []
+    assert not bare.path(SELF).exists()
+
+
+def test_generations_that_are_not_roots_are_refused(bare: Node) -> None:
+    """A generation is trusted for lying there, so nobody else may have put it there."""
+    bare.sh(f"mkdir -p {STATE}/generations/1; chown 1 {STATE}/generations/1")
+    answer = enroll(bare, enrolment(bare))
+    assert answer.error == "check-failed"
+    assert f"{STATE}/generations/1" in answer["message"]
+    assert not bare.path(SELF).exists()
+
+
 @pytest.mark.parametrize(
     "lines",
     [

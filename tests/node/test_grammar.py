@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.node.nodes import Node
@@ -91,6 +93,157 @@ HOSTILE = {
     "nft: no last newline": ("firewall.nft", FILES["firewall.nft"][-3:], "}\n}"),
     "nft: empty": ("firewall.nft", FILES["firewall.nft"], ""),
     "nft: the opening alone": ("firewall.nft", FILES["firewall.nft"][90:], ""),
+    "nft: a policy that drops": (
+        "firewall.nft",
+        "srcnat - 10; policy accept;",
+        "srcnat - 10; policy drop;",
+    ),
+    "nft: a chain on output": (
+        "firewall.nft",
+        "hook forward priority filter",
+        "hook output priority filter",
+    ),
+    "nft: a chain on input": (
+        "firewall.nft",
+        "hook forward priority filter",
+        "hook input priority filter",
+    ),
+    "nft: a chain on ingress": (
+        "firewall.nft",
+        "type filter hook forward priority filter",
+        'type filter hook ingress device "eth0" priority filter',
+    ),
+    "nft: a chain that changes routes": ("firewall.nft", "type filter", "type route"),
+    "nft: destination NAT": (
+        "firewall.nft",
+        "type filter hook prerouting priority dstnat - 10",
+        "type nat hook prerouting priority dstnat",
+    ),
+    "nft: a base chain made late": (
+        "firewall.nft",
+        "    ct state related meta",
+        "    type filter hook output priority filter; policy drop;\n    ct state",
+    ),
+    "nft: a rule for every interface": (
+        "firewall.nft",
+        '    iifname "tg-acme" oifname "tg-acme" counter drop',
+        "    counter drop",
+    ),
+    "nft: a rule for another interface": (
+        "firewall.nft",
+        'iifname "tg-acme" oifname',
+        'iifname "eth0" oifname',
+    ),
+    "nft: a rule for loopback": (
+        "firewall.nft",
+        'iifname "tg-acme" oifname',
+        'iifname "lo" oifname',
+    ),
+    "nft: a rule for all but ours": (
+        "firewall.nft",
+        'iifname "tg-acme" oifname',
+        'iifname != "tg-acme" oifname',
+    ),
+    "nft: another interface among ours": (
+        "firewall.nft",
+        '{ "tg-acme", "tgr-acme" }',
+        '{ "tg-acme", "eth0" }',
+    ),
+    "nft: our interface not first": (
+        "firewall.nft",
+        'iifname "tg-acme" oifname "tg-acme"',
+        'ct state new iifname "tg-acme"',
+    ),
+    "nft: all addresses from elsewhere": (
+        "firewall.nft",
+        "ip daddr @own4 counter drop",
+        "counter drop",
+    ),
+    "nft: a peer's address as our own": (
+        "firewall.nft",
+        "elements = { 100.64.1.1 }",
+        "elements = { 192.168.0.1 }",
+    ),
+    "nft: a range as our own": (
+        "firewall.nft",
+        "type ipv4_addr\n    elements = { 100.64.1.1 }",
+        "type ipv4_addr\n    flags interval\n    elements = { 0.0.0.0/0 }",
+    ),
+    "nft: a second statement": (
+        "firewall.nft",
+        "    iifname { ",
+        "    drop; iifname { ",
+    ),
+    "nft: a second statement behind": (
+        "firewall.nft",
+        "jump from_peers",
+        "jump from_peers; drop",
+    ),
+    "nft: a rule that ends the chain": (
+        "firewall.nft",
+        "    ip saddr @src1 ",
+        "    accept } chain x { ip saddr @src1 ",
+    ),
+    "nft: a map of verdicts": (
+        "firewall.nft",
+        "    ip saddr @src1 ",
+        "    ip protocol vmap { tcp : accept } ip saddr @src1 ",
+    ),
+    "nft: a flowtable": (
+        "firewall.nft",
+        "  chain raw {",
+        "  flowtable f {\n  hook ingress priority 0\n  }\n  chain raw {",
+    ),
+    "nft: a helper": (
+        "firewall.nft",
+        "  chain raw {",
+        '  ct helper h {\n  type "ftp" protocol tcp;\n  }\n  chain raw {',
+    ),
+    "nft: a set of interfaces": ("firewall.nft", "type ipv4_addr", "type ifname"),
+    "nft: a set with a time": (
+        "firewall.nft",
+        "flags interval",
+        "flags interval\n    timeout 5s",
+    ),
+    **{
+        f"nft: an action: {action}": (
+            "firewall.nft",
+            "    ip saddr @src1 ",
+            f"    {action}\n    ip saddr @src1 ",
+        )
+        for action in (
+            "dnat ip to 10.0.0.1",
+            "ip daddr 10.0.0.1 snat ip to 10.0.0.2",
+            "masquerade",
+            "redirect to 22",
+            "queue",
+            "queue to 1",
+            "log",
+            'log prefix "x" accept',
+            "tproxy ip to 127.0.0.1",
+            'dup to 10.0.0.1 device "eth0"',
+            'fwd to "eth0"',
+            "notrack",
+            "reject",
+            "reject with icmp type host-unreachable",
+            "meta mark set 1",
+            "ct mark set 1",
+            "ip dscp set 1",
+            "ip daddr set 10.0.0.1",
+            "tcp option maxseg size set 9",
+            "tcp option maxseg size set rt mtu counter accept",
+            "flow add @f",
+            "add @src1 { ip saddr }",
+            "update @src1 { ip saddr timeout 1s }",
+            'ct helper set "h"',
+            "counter name x",
+            "limit rate 1/second accept",
+            "goto from_peers",
+            "return",
+            "continue",
+            'comment "x"',
+        )
+    },
     "wg: a private key": ("wireguard.conf", "FwMark", f"PrivateKey = {PEER}\nFwMark"),
     "wg: a preshared key": (
         "wireguard.conf",
@@ -175,6 +328,21 @@ HOSTILE = {
         "",
         "route replace 10.0.0.0/8 via 10.0.0.1 dev tg-acme\n",
     ),
+    "ip: another metric": (
+        "interface",
+        "",
+        "route replace 10.0.0.0/8 dev tg-acme metric 1\n",
+    ),
+    "ip: more than a metric": (
+        "interface",
+        "",
+        "route replace 10.0.0.0/8 dev tg-acme metric 4096 table 7\n",
+    ),
+    "ip: an address with a metric": (
+        "interface",
+        "",
+        "address replace 10.0.0.1/32 dev tg-acme metric 4096\n",
+    ),
     "ip: a route in another table": (
         "interface",
         "",
@@ -226,6 +394,36 @@ def test_there_are_enough_hostile_cases() -> None:
     assert len(HOSTILE) >= 80
 
 
+SUBNETS = """\
+route replace 10.20.0.0/16 dev tg-acme metric 4096
+route replace fd00:20::/64 dev tg-acme metric 4096
+"""
+
+ROUTERS_CHAINS = """\
+  chain reply_x {
+    meta l4proto . th sport { tcp . 22, udp . 53-60 } accept
+    meta l4proto { 132, icmp, icmpv6 } accept
+  }
+  chain to_tunnel {
+    ct direction reply ct state established ip saddr @src1 jump reply_x
+    ip daddr != @own4 ip daddr != { 10.20.0.0/16 } counter drop
+    meta nfproto ipv6 ip6 saddr { fd00:20::/64 } accept
+  }
+
+  chain clamp {
+    type filter hook forward priority filter; policy accept;
+    oifname { "tg-acme", "tgr-acme" } tcp flags & (syn | rst) == syn CLAMP
+    oifname { "tg-acme", "tgr-acme" } jump to_tunnel
+  }
+  chain late {
+    type filter hook postrouting priority srcnat + 10; policy accept;
+  }
+  chain nat {
+    type nat hook postrouting priority srcnat; policy accept;
+    iifname "tg-acme" oifname != "tg-acme" ip daddr { 10.20.0.0/16 } masquerade
+  }
+""".replace("CLAMP", "tcp option maxseg size set rt mtu")
+
 BENIGN = {
     "wg: a peer with its key alone": (
         "wireguard.conf",
@@ -250,10 +448,15 @@ BENIGN = {
         "",
         "net.ipv4.ip_forward=1\nnet.ipv6.conf.all.forwarding=1\n",
     ),
-    "nft: a set on one line": (
+    "ip: a route that gives way": (
+        "interface",
+        "",
+        SUBNETS,
+    ),
+    "nft: what a router's table has": (
         "firewall.nft",
-        "  chain raw {",
-        "  set x { type ipv4_addr; }\n  chain raw {",
+        "  chain out {",
+        ROUTERS_CHAINS + "  chain out {",
     ),
 }
 
@@ -264,3 +467,17 @@ def test_text_within_the_grammar_runs(node: Node, case: str) -> None:
     file, old, new = BENIGN[case]
     text = FILES[file].replace(old, new) if old else FILES[file] + new
     node.apply(node.parcel(files=dict(FILES, **{file: text})))
+
+
+GOLDEN = Path(__file__).parents[1] / "compile" / "golden"
+
+
+def test_what_the_compiler_writes_is_within_the_grammar(node: Node) -> None:
+    """The bundles of the compiler's own golden tests may be staged, each of them."""
+    folders = [folder for folder in GOLDEN.iterdir() if folder.is_dir()]
+    assert folders
+    for folder in folders:
+        files = {name: (folder / name).read_text() for name in FILES}
+        files["hosts"] = ""  # Those of another domain than this manifest's, perhaps.
+        answer = node.stage(node.parcel(files=files))
+        assert answer["result"] == "ok", (folder.name, answer.fields)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.node.nodes import NAME, SELF, STATE, Node, wait
+from tests.node.nodes import NAME, SELF, STATE, Answer, Node, parse, wait
 from tests.node.parcel import FILES, INTERFACE
 
 pytestmark = pytest.mark.live
@@ -66,7 +68,7 @@ def test_a_dead_guard_is_reported_and_replaced(node: Node) -> None:
     assert node.observe()["guard"] == "ok"
     kill(node, signal.SIGKILL, running(node))
     wait(lambda: node.observe()["guard"] == "absent")
-    assert node.activate(1).ok
+    assert node.activate(1)["result"] == "ok"
     assert node.observe()["guard"] == "ok"
 
 
@@ -261,3 +263,153 @@ def test_a_stopped_guard_is_no_open_door_for_long(node: Node) -> None:
     assert node.table() == ""
     kill(node, signal.SIGCONT, guard)
     wait(lambda: node.table() != "", 3)
+
+
+WIDER = "elements = { 100.64.7.9, 10.20.0.0/16 }"
+REVOKED = dict(
+    FILES,
+    **{
+        "firewall.nft": FILES["firewall.nft"].replace(
+            WIDER, "elements = { 100.64.7.9 }"
+        )
+    },
+)
+
+
+@contextlib.contextmanager
+def stalled_activation(node: Node, rule: str = "") -> Iterator[list[Answer]]:
+    """Generation 2, which revokes an address (and a part of a rule), while it waits
+    behind its filter to write the names; its answer is there when the block ends."""
+    node.apply(node.parcel())
+    running(node)
+    files = dict(REVOKED, hosts="")
+    files["firewall.nft"] = files["firewall.nft"].replace(rule, "")
+    node.stage(node.parcel(height=8, files=files))
+    holder = subprocess.Popen(node.enter("flock", "/run/tailgit", "sleep", "60"))
+    wait(lambda: b"sleep 60" in node.run("ps", "-ef").stdout)
+    work = subprocess.Popen(
+        node.enter(SELF, "request", "activate", NAME, "2"), stdout=subprocess.PIPE
+    )
+    wait(lambda: "10.20.0.0" not in node.table() != "")
+    time.sleep(0.5)
+    answers: list[Answer] = []
+    try:
+        yield answers
+    finally:
+        node.sh("kill -9 $(ps -ef | awk '/[s]leep 60/ { print $2 }')")
+        holder.wait()
+        answers.append(parse(work.communicate(timeout=30)[0], work.returncode))
+
+
+def test_the_guard_leaves_a_long_activation_alone(node: Node) -> None:
+    """While it has no lock, a table unlike the live one is not its to replace."""
+    with stalled_activation(node, "tcp . 22, ") as answers:
+        time.sleep(7)
+        assert "10.20.0.0" not in node.table()
+        assert is_up(node)
+    assert answers[0]["result"] == "ok", answers[0].fields
+    assert node.confirm(2)["result"] == "ok"
+    time.sleep(1.2)
+    assert "10.20.0.0" not in node.table()
+    assert "guard" not in node.read(f"{STATE}/audit.log")
+    assert node.observe()["filter"] == "ok"
+
+
+def test_an_old_table_that_came_between_fails_the_activation(node: Node) -> None:
+    """Also if it differs in set elements alone, which nft's short listing lacks."""
+    old = FILES["firewall.nft"]
+    with stalled_activation(node) as answers:
+        node.run("nft", "-f", "-", stdin=old.encode())
+        assert "10.20.0.0" in node.table()
+    assert answers[0].error == "activation-failed"
+    assert "filter: differs" in answers[0]["message"]
+    seen = node.observe()
+    assert (seen["live"], seen["current"], seen["rolledback"]) == ("1", "1", "2")
+    assert (seen["filter"], seen["interface"]) == ("ok", "up")
+
+
+def test_without_table_a_long_activation_is_closed(node: Node) -> None:
+    """A flush while the lock is taken takes the interface down and loads nothing; the
+    activation notices, and what ran before comes back."""
+    with stalled_activation(node) as answers:
+        node.run("nft", "flush", "ruleset")
+        wait(lambda: not is_up(node), 8)
+        assert node.table() == ""
+        wait(lambda: "guard\t1\tclosed" in node.read(f"{STATE}/audit.log"))
+    assert answers[0].error == "activation-failed"
+    seen = node.observe()
+    assert (seen["live"], seen["filter"], seen["interface"]) == ("1", "ok", "up")
+    assert "10.20.0.0" in node.table()
+    time.sleep(1.2)
+    assert is_up(node)
+
+
+def test_a_table_that_was_replaced_by_its_like_is_loaded_again(node: Node) -> None:
+    """A saved ruleset that somebody restores has the rules, but perhaps not the
+    revocations: its handle tells."""
+    node.apply(node.parcel(files=REVOKED))
+    running(node)
+    node.run("nft", "-f", "-", stdin=FILES["firewall.nft"].encode())
+    wait(lambda: "10.20.0.0" not in node.table() != "", 3)
+    wait(lambda: node.observe()["filter"] == "ok")
+
+
+def test_a_closed_interface_stays_down(node: Node) -> None:
+    """Whoever sets it up again, it is down within a look or two, for as long as the
+    filter can't be loaded."""
+    node.apply(node.parcel())
+    running(node)
+    node.path(f"{STATE}/generations/1/firewall.nft").write_text("nonsense\n")
+    node.run("nft", "flush", "ruleset")
+    wait(lambda: not is_up(node), 3)
+    for _ in range(2):
+        node.run("ip", "link", "set", "dev", INTERFACE, "up")
+        wait(lambda: not is_up(node), 3)
+    assert node.table() == ""
+    assert node.read(f"{STATE}/audit.log").count("guard\t1\tclosed") == 1
+
+
+# Fails to set routes as long as /run/no-routes is there.
+NO_ROUTES = """#!/bin/sh
+PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+[ "$*" = "-batch -" ] || exec ip "$@"
+lines=$(cat)
+case $lines in route*) [ ! -e /run/no-routes ] || { echo >>/run/tried; exit 1; } ;; esac
+printf '%s\\n' "$lines" | exec ip -batch -
+"""
+
+
+def test_a_reload_that_fails_half_way_closes_again(node: Node) -> None:
+    """The interface was up already when the routes failed; it does not stay so."""
+    node.write("/usr/local/sbin/ip", NO_ROUTES, 0o755)
+    node.apply(node.parcel())
+    running(node)
+    path = node.path(f"{STATE}/generations/1/firewall.nft")
+    good = path.read_text()
+    path.write_text("nonsense\n")
+    node.run("nft", "flush", "ruleset")
+    wait(lambda: not is_up(node), 3)
+    node.write("/run/no-routes", "")
+    path.write_text(good)
+    wait(lambda: node.path("/run/tried").exists(), 15)
+    wait(lambda: not is_up(node), 3)
+    node.path("/run/no-routes").unlink()
+    wait(lambda: is_up(node), 15)
+    wait(lambda: node.observe()["routes"] == "ok")
+
+
+def test_what_cannot_be_taken_away_keeps_its_filter(node: Node) -> None:
+    """`down` deletes the table after the interface, or not at all."""
+    node.apply(node.parcel())
+    path = "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    for tool, refused in (("ip", "'link delete'*"), ("rm", "*wireguard*")):
+        text = f'#!/bin/sh\n{path}\ncase "$*" in {refused}) exit 2 ;; esac\n'
+        node.write(f"/usr/local/sbin/{tool}", text + f'exec {tool} "$@"\n', 0o755)
+    assert node.run(SELF, "down", NAME, check=False).returncode == 1
+    assert not is_up(node)
+    assert node.table() != ""
+    for tool in ("ip", "rm"):
+        node.path(f"/usr/local/sbin/{tool}").unlink()
+    node.run(SELF, "down", NAME)
+    assert INTERFACE not in node.links()
+    assert node.table() == ""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
+import os
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.node.nodes import NAME, STATE, Node, wait
+from tests.node.nodes import NAME, SELF, STATE, Node, wait
 from tests.node.parcel import FILES, MEMBERS, ROUTER, Parcel, Signer, sha256, tar
 
 pytestmark = pytest.mark.live
@@ -290,7 +293,7 @@ def test_a_bundle_of_other_files_is_refused(refusing: Node, case: str) -> None:
 def test_what_nft_refuses_is_not_staged(refusing: Node) -> None:
     """Text of the right form that nft can't load is found before anything changes."""
     files = dict(FILES)
-    files["firewall.nft"] = files["firewall.nft"].replace("dstnat - 10", "nonsense")
+    files["firewall.nft"] = files["firewall.nft"].replace("@src1", "@nonsense")
     answer = refusing.stage(refusing.parcel(files=files))
     assert answer.error == "check-failed"
     assert "nonsense" in answer["message"]
@@ -327,6 +330,24 @@ def test_an_older_commit_is_refused_unless_it_is_a_rollback(node: Node) -> None:
     assert node.stage(node.parcel(height=6, kind="rollback"))["generation"] == "2"
     assert node.stage(node.parcel(height=7, by="Kim"))["generation"] == "3"
     assert node.stage(node.parcel(height=8))["generation"] == "4"
+
+
+def test_an_old_generation_that_is_still_here_is_refused_too(node: Node) -> None:
+    """A login key alone takes no revocation back: `activate` asks for the height."""
+    node.apply(node.parcel(height=7))
+    node.apply(node.parcel(height=8))
+    table = node.table()
+    assert node.activate(1).error == "older"
+    assert node.table() == table
+    assert not node.path(f"{STATE}/pending").exists()
+    assert node.confirm(1).error == "older"
+    node.write(f"{STATE}/pending", "1\n")
+    assert node.confirm(1).error == "older"
+    assert node.current() == "2"
+    assert node.activate(2)["result"] == "ok"
+    number = node.stage(node.parcel(height=7, kind="rollback"))["generation"]
+    assert node.activate(number)["result"] == "ok"
+    assert node.confirm(number)["result"] == "ok"
 
 
 def test_only_what_was_activated_can_be_confirmed(node: Node) -> None:
@@ -417,3 +438,76 @@ def test_a_full_disk_is_said_and_survived(node: Node) -> None:
     assert node.activate(1)["result"] == "ok"
     node.sh("rm /var/lib/tailgit/fill")
     assert node.apply(node.parcel(height=8)) == "2"
+
+
+def full_pipe() -> tuple[int, int]:
+    """Both ends of a pipe into which not one more byte goes."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    return reader, writer
+
+
+@pytest.mark.parametrize("verb", ["observe", "activate", "stage"])
+def test_who_does_not_read_his_answer_keeps_nobody_waiting(
+    node: Node, verb: str
+) -> None:
+    """An answer is sent when the locks are free: a stalled reader blocks no change."""
+    node.apply(node.parcel())
+    parcel = node.parcel(height=8)
+    # A generation that fails is answered with both locks held until the answer.
+    path = node.path(f"{STATE}/generations/1/firewall.nft")
+    good = path.read_text()
+    if verb == "activate":
+        path.write_text("nonsense\n")
+    reader, writer = full_pipe()
+    try:
+        words = [verb, NAME, *(["1"] if verb == "activate" else [])]
+        stalled = subprocess.Popen(
+            node.enter(SELF, "request", *words),
+            stdin=subprocess.PIPE if verb == "stage" else subprocess.DEVNULL,
+            stdout=writer,
+        )
+        if stalled.stdin is not None:
+            stalled.stdin.write(b"rubbish")
+            stalled.stdin.close()
+        time.sleep(2)
+        assert stalled.poll() is None
+        path.write_text(good)
+        started = time.monotonic()
+        assert node.apply(parcel) == "2"
+        assert time.monotonic() - started < 10
+        assert stalled.poll() is None
+    finally:
+        os.close(writer)
+        os.close(reader)
+    stalled.wait(timeout=20)
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+def test_a_full_disk_costs_no_line_of_the_hosts_file(node: Node, mounted: bool) -> None:
+    """What can't be written whole is not written, also where no rename is possible."""
+    owners = "".join(f"10.1.{n}.1 owner-{n}\n" for n in range(200))[:4090] + "\n"
+    node.write("/etc/hosts", owners, 0o644)
+    node.sh("cp -a /etc /run/etc; mount -t tmpfs -o size=64m tmpfs /etc")
+    node.sh("cp -a /run/etc/. /etc/")
+    if mounted:
+        node.sh(
+            "mkdir /run/small; mount -t tmpfs -o size=8k tmpfs /run/small;"
+            "cp /etc/hosts /run/small/hosts; echo x >/run/small/fill;"
+            "mount --bind /run/small/hosts /etc/hosts"
+        )
+    else:
+        node.sh("cat /dev/zero >/etc/fill || :")
+    files = dict(FILES)
+    files["hosts"] = "".join(
+        f"100.64.7.{n} host-{n}.acme.internal host-{n}\n" for n in range(100)
+    )
+    node.stage(node.parcel(files=files))
+    answer = node.activate(1)
+    assert node.read("/etc/hosts") == owners
+    assert answer.error == "activation-failed"
+    assert "/etc/hosts" in answer["message"]

@@ -7,8 +7,8 @@ from tailgit.check.policy import check_policy
 from tailgit.check.references import check_references
 from tailgit.check.routes import check_routes
 from tailgit.load import Loaded
-from tailgit.model.codes import ABSENCES
-from tailgit.model.findings import Finding, in_order
+from tailgit.model.codes import ABSENCES, too_many
+from tailgit.model.findings import Bounded, Finding, TooManyFindings, in_order
 from tailgit.model.tailnet import Tailnet
 
 __all__ = ["check", "examine"]
@@ -19,11 +19,13 @@ def check(tailnet: Tailnet) -> tuple[Finding, ...]:
 
     The policy's own tests are not run here: they need the relation of `access`.
     """
-    return in_order(
-        finding
-        for judge in (check_references, check_devices, check_routes, check_policy)
-        for finding in judge(tailnet)
-    )
+    findings = Bounded()
+    try:
+        for judge in (check_references, check_devices, check_routes, check_policy):
+            findings.extend(judge(tailnet))
+    except TooManyFindings:
+        return in_order((*findings, too_many(tailnet.place)))
+    return in_order(findings)
 
 
 def examine(loaded: Loaded) -> tuple[Finding, ...]:

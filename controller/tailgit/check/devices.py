@@ -13,6 +13,9 @@ from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.tailnet import Device, Tailnet
 
+_MOST_OFFERS = 100
+"""So many clashes come with a free address; who has more has another problem."""
+
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -59,12 +62,15 @@ def _owner_or_tags(device: Device) -> Iterator[Finding]:
 def _clashes(
     tailnet: Tailnet, key: str, of: Callable[[Device], tuple[Address, ...]]
 ) -> Iterator[Finding]:
+    taken = {each.ipv4 for each in tailnet.devices.values()}
+    offers = 0
     for address, devices in _shared(tailnet, of):
         first, *others = devices
         for device in others:
             help_ = f"pin the newer one, `{key}: …`"
-            if isinstance(address, IPv4Address):
-                free = _free_address(tailnet, device)
+            if isinstance(address, IPv4Address) and offers < _MOST_OFFERS:
+                offers += 1
+                free = _free_address(tailnet, device, taken)
                 help_ = f"pin the newer of the two, for example `ipv4: {free}`"
             yield finding(
                 "address-clash",
@@ -75,9 +81,10 @@ def _clashes(
             )
 
 
-def _free_address(tailnet: Tailnet, device: Device) -> IPv4Address:
+def _free_address(
+    tailnet: Tailnet, device: Device, taken: set[IPv4Address]
+) -> IPv4Address:
     """An address that nobody has: further along the hashes that gave the first."""
-    taken = {each.ipv4 for each in tailnet.devices.values()}
     base, size = int(tailnet.ipv4.network_address), tailnet.ipv4.num_addresses
     digest = sha256(f"tailgit 4\0{tailnet.name}\0{device.name}".encode()).digest()
     for _ in range(1000):

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tailgit.errors import SigningError
+from tailgit.load.git import Repo
 from tailgit.model.text import shown
 
 SECONDS = 300
@@ -29,8 +30,9 @@ def signing_key(chosen: Path | None, repository: Path, home: Path) -> str:
         if not chosen.is_file():
             raise SigningError(f"no signing key {chosen}")
         return str(chosen)
-    if _git(repository, "gpg.format") == "ssh":
-        key = _git(repository, "user.signingkey", "--type=path")
+    git = Repo(repository)
+    if git.setting("gpg.format") == "ssh":
+        key = git.setting("user.signingkey", "--type=path")
         if key:
             return key
     usual = home / ".ssh" / "id_ed25519"
@@ -83,13 +85,3 @@ def sign(statement: bytes, tailnet: str, key: str) -> bytes:
             "is the key in the agent, and does it match? `ssh-add -l` lists them",
         )
     return done.stdout
-
-
-def _git(repository: Path, name: str, *options: str) -> str:
-    """One value of git's configuration, "" if it is not set."""
-    done = subprocess.run(
-        ["git", "-C", str(repository), "config", *options, "--get", name],
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailgit.load.documents import elsewhere, read_sections
+from tailgit.load.documents import Sections, elsewhere, read_sections
 from tailgit.load.git import Repo
 from tailgit.load.source import ROOT_FILE, Source, open_source, root_of, roots_of
 from tailgit.load.tailnet import build_tailnet
-from tailgit.model.codes import ABSENCES
-from tailgit.model.findings import Finding, in_order
+from tailgit.model.codes import ABSENCES, too_many
+from tailgit.model.findings import Bounded, Finding, Place, TooManyFindings, in_order
 from tailgit.model.tailnet import Tailnet
 
 __all__ = ["Loaded", "Repo", "load", "load_from", "roots"]
@@ -52,14 +52,18 @@ def load(path: Path, revision: str | None = None) -> Loaded:
 def load_from(source: Source, root: str) -> Loaded:
     """The tailnet of one root of a source."""
     root_file = f"{root}/{ROOT_FILE}" if root else ROOT_FILE
-    findings: list[Finding] = []
+    findings: list[Finding] = Bounded()
     with _no_garbage_collection():
-        sections = read_sections(source, root, findings)
-        later: list[Finding] = []
-        tailnet = build_tailnet(sections, root_file, later)
+        later: list[Finding] = Bounded()
+        try:
+            sections = read_sections(source, root, findings)
+            tailnet = build_tailnet(sections, root_file, later)
+        except TooManyFindings:
+            sections, tailnet = Sections(), None
+            later = [*later, too_many(Place(root_file))]
         if not sections.whole:
             later = [each for each in later if each.code not in ABSENCES]
-        findings.extend(elsewhere(later, findings))
+        findings = [*findings, *elsewhere(later, findings)]
     failed = any(finding.is_error for finding in findings)
     return Loaded(
         tailnet=None if failed else tailnet,

@@ -13,7 +13,7 @@ from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.text import shown
 
-MAX_FILE_BYTES = 32 << 20
+MAX_FILE_BYTES = 8 << 20
 
 _REFUSED = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\r(?!\n)"
@@ -25,15 +25,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 def decode(data: bytes, file: str, findings: list[Finding]) -> str | None:
     """The text of a file without a byte order mark, or None and a finding."""
-    if len(data) > MAX_FILE_BYTES:
-        findings.append(
-            finding(
-                "too-large",
-                Place(file),
-                f"{len(data) >> 20} MiB; a file may have {MAX_FILE_BYTES >> 20}",
-                "split it: the files of a tailnet are read as one",
-            )
-        )
+    if is_too_large(len(data), file, findings):
         return None
     if data[:2] in _UTF16 or b"\x00" in data[:4]:
         findings.append(
@@ -83,6 +75,16 @@ def decode(data: bytes, file: str, findings: list[Finding]) -> str | None:
         )
         return None
     return text
+
+
+def is_too_large(size: int, file: str, findings: list[Finding]) -> bool:
+    """Whether a file has too many bytes to be read; it then has a finding."""
+    if size <= MAX_FILE_BYTES:
+        return False
+    message = f"{size >> 20} MiB; a file may have {MAX_FILE_BYTES >> 20}"
+    help_ = "split it: the files of a tailnet are read as one"
+    findings.append(finding("too-large", Place(file), message, help_))
+    return True
 
 
 def _place_of(before: str, file: str) -> Place:

@@ -28,6 +28,8 @@ from tailgit.model.findings import Finding, Place
 from tailgit.model.tailnet import Delivery, Device, Endpoint, Route, Ssh
 from tailgit.model.text import shown
 
+_TAKEN = ("localhost",)
+
 
 def build_devices(
     sections: Sections,
@@ -68,6 +70,9 @@ class _Builder:
         self.findings.append(finding(code, at, message, help_))
 
     def device(self, name: str, about: Map, own: Map, at: Place) -> Device:
+        if name in _TAKEN:
+            message = f"`{name}` means the machine itself, everywhere"
+            self.add("bad-value", at, message, "give the device another name")
         formerly = tuple(_texts(about.get("formerly")))
         oldest = formerly[0] if formerly else name
         endpoints = self.endpoints(about)
@@ -119,6 +124,8 @@ class _Builder:
             return None
         try:
             address = IPv6Address(text)
+            if address.scope_id is not None:
+                raise ValueError(text)
         except ValueError:
             self.bad_address(about, "ipv6", "it is no IPv6 address")
             return None
@@ -190,6 +197,10 @@ class _Builder:
                 at, help_ = own.at("ssh"), "add `host:` to it, or an endpoint"
                 self.add("no-ssh-host", at, "`ssh` has no host to log in to", help_)
             return None
+        if "%" in str(host):
+            message = f"`{shown(str(host))}` has a zone, which is one machine's own"
+            self.add("bad-value", section.at("host"), message, "write it without")
+            return None
         port, user = section.get("port"), section.get("user")
         return Ssh(
             str(host),
@@ -240,7 +251,9 @@ def _endpoint(text: str) -> Endpoint | None:
         address = ip_address(host[1:-1] if bracketed else host)
     except ValueError:
         return None
-    if bracketed != (address.version == 6) or not port.isdigit():
+    if "%" in host or not (port.isascii() and port.isdigit() and len(port) <= 5):
+        return None
+    if bracketed != (address.version == 6):
         return None
     if not 0 < int(port) < 65536 or address.is_unspecified or address.is_multicast:
         return None

@@ -7,16 +7,17 @@ single place. A key that two files define is an error that names both.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
+from tailgit.load.decode import MAX_FILE_BYTES, is_too_large
 from tailgit.load.explain import explain
+from tailgit.load.globs import Globs
+from tailgit.load.inner import without_inner
 from tailgit.load.json import read_json
 from tailgit.load.located import Items, Map
-from tailgit.load.secrets import find_secrets
+from tailgit.load.secrets import MAX_SCANNED_BYTES, find_secrets
 from tailgit.load.shape import fit, root_shape
 from tailgit.load.source import (
     MAX_FILES,
@@ -38,7 +39,9 @@ from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.text import shown
 
-MAX_TOTAL_BYTES = 256 << 20
+MAX_TOTAL_BYTES = 16 << 20
+MAX_SEARCHED_BYTES = 1 << 30
+"""How much of all other files is searched for private keys."""
 
 ROOT_FILE_ONLY = ("tailnet", "include", "exclude")
 
@@ -81,27 +84,27 @@ class Sections:
 def read_sections(source: Source, root: str, findings: list[Finding]) -> Sections:
     """Everything that the root's files define; what is wrong goes to `findings`."""
     root_file = f"{root}/{ROOT_FILE}" if root else ROOT_FILE
-    entries = _entries(source, root)
-    first = _read(source.read([root_file])[root_file], root_file, root, findings)
+    first = _first(source, root_file, root, findings)
     sections = first.sections if first is not None else None
-    excluded = sections.get("exclude") if sections is not None else None
-    excludes = [text for _, text in _texts(excluded)]
+    excludes = Globs.of(sections, findings)
+    entries = without_inner(source, root, excludes, findings)
     part, others = _parts(entries, root, excludes, findings)
     if sections is not None:
-        _unused_excludes(sections, root, entries, findings)
+        _unused_excludes(sections, excludes, findings)
         part = _with_included(source, root, sections, part, findings)
-    if not _within_limits(part, root_file, findings):
+    part = [entry for entry in part if entry.path != root_file]
+    small = [each for each in part if not is_too_large(each.size, each.path, findings)]
+    if not _within_limits(source, small, root_file, findings):
         return Sections()
 
     documents = [first] if first is not None else []
-    part = [entry for entry in part if entry.path != root_file]
-    for path, content in source.read([entry.path for entry in part]).items():
+    for path, content in source.read([entry.path for entry in small]).items():
         document = _read(content, path, root, findings)
         if document is not None:
             documents.append(document)
-    searched = [each.path for each in others if each.kind == "file"]
-    for path, content in source.read(searched).items():
-        findings.extend(find_secrets(content, path))
+    searched = [each for each in others if each.kind == "file"]
+    searched += [each for each in part if each.size > MAX_FILE_BYTES]
+    _search(source, searched, root_file, findings)
     documents.sort(key=lambda document: document.file.encode(errors="surrogateescape"))
     read = {document.file for document in documents}
     lost = any(is_loss(each, read) for each in findings)
@@ -112,39 +115,51 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
     return united
 
 
-def _entries(source: Source, root: str) -> list[Entry]:
-    """What lies below the root and in no other root below it."""
-    everything = source.entries(root)
-    inner = {
-        str(PurePosixPath(entry.path).parent)
-        for entry in everything
-        if PurePosixPath(entry.path).name == ROOT_FILE
-        and str(PurePosixPath(entry.path).parent) not in (root, ".")
-    }
-    if not inner:
-        return list(everything)
-    return [
-        entry
-        for entry in everything
-        if not any(str(parent) in inner for parent in PurePosixPath(entry.path).parents)
-    ]
+def _first(
+    source: Source, root_file: str, root: str, findings: list[Finding]
+) -> Document | None:
+    """tailnet.yaml, which says what else is read."""
+    entry = source.entry(root_file)
+    if entry is not None and is_too_large(entry.size, root_file, findings):
+        return None
+    return _read(source.read([root_file])[root_file], root_file, root, findings)
+
+
+def _search(
+    source: Source, entries: list[Entry], root_file: str, findings: list[Finding]
+) -> None:
+    """Looks for private keys in files that are not read otherwise, one at a time."""
+    paths, left = [], MAX_SEARCHED_BYTES
+    for entry in entries:
+        left -= min(entry.size, MAX_SCANNED_BYTES)
+        if left < 0:
+            message = (
+                f"more than {MAX_SEARCHED_BYTES >> 20} MiB of other files, too many to "
+                "search for private keys"
+            )
+            help_ = "give the tailnet a folder of its own"
+            findings.append(finding("too-large", Place(root_file), message, help_))
+            break
+        paths.append(entry.path)
+    contents = source.beginnings(paths, MAX_SCANNED_BYTES)
+    for path, content in zip(paths, contents, strict=True):
+        findings.extend(find_secrets(content, path))
 
 
 def _parts(
     entries: Iterable[Entry],
     root: str,
-    excludes: Sequence[str],
+    excludes: Globs,
     findings: list[Finding],
 ) -> tuple[list[Entry], list[Entry]]:
     """Files that are documents, and files that are only searched for private keys."""
-    patterns = [_pattern(each) for each in excludes]
     documents, others = [], []
     for entry in entries:
         inner = entry.path[len(root) + 1 :] if root else entry.path
         if has_dot_name(inner):
             others.append(entry)
             continue
-        if any(pattern.match(inner) for pattern in patterns):
+        if excludes.match(inner):
             others.append(entry)
         elif entry.kind != "file":
             findings.append(_not_a_file(entry))
@@ -153,6 +168,8 @@ def _parts(
         else:
             if inner == "policy.hujson":
                 findings.append(_no_hujson(entry))
+            elif inner.lower().endswith(_DOCUMENTS):
+                findings.append(_odd_name(entry))
             others.append(entry)
     return documents, others
 
@@ -180,18 +197,19 @@ def _no_hujson(entry: Entry) -> Finding:
     )
 
 
-def _pattern(exclude: str) -> re.Pattern[str]:
-    """An `exclude` entry as a pattern on paths below the root, folders included."""
-    parts = [re.escape(part) for part in exclude.removesuffix("/").split("*")]
-    return re.compile("[^/]*".join(parts) + "(/|$)", re.DOTALL)
+def _odd_name(entry: Entry) -> Finding:
+    return finding(
+        "odd-name",
+        Place(entry.path),
+        f"`{shown(entry.path)}` looks like a part of the tailnet and is none: "
+        "endings are in lower case",
+        "rename it, or name it under `exclude` in tailnet.yaml",
+    )
 
 
-def _unused_excludes(
-    sections: Map, root: str, entries: list[Entry], findings: list[Finding]
-) -> None:
-    paths = [entry.path[len(root) + 1 :] if root else entry.path for entry in entries]
+def _unused_excludes(sections: Map, excludes: Globs, findings: list[Finding]) -> None:
     for index, exclude in _texts(sections.get("exclude")):
-        if not any(_pattern(exclude).match(path) for path in paths):
+        if not excludes.is_used(exclude):
             findings.append(
                 finding(
                     "unused-exclude",
@@ -241,8 +259,10 @@ def _normal(root: str, include: str) -> str | None:
 
 
 def _within_limits(
-    documents: list[Entry], root_file: str, findings: list[Finding]
+    source: Source, documents: list[Entry], root_file: str, findings: list[Finding]
 ) -> bool:
+    first = source.entry(root_file)
+    documents = [*documents, first] if first is not None else documents
     total = sum(entry.size for entry in documents)
     if len(documents) <= MAX_FILES and total <= MAX_TOTAL_BYTES:
         return True

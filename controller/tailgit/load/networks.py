@@ -19,6 +19,8 @@ def parse_network(
     Tailscale's policy takes it in `hosts`, as the prefix.
     """
     try:
+        if "%" in text:  # an address with a zone is one on a single machine only
+            raise ValueError(text)
         network = ip_network(text, strict=False)
     except ValueError:
         message = f"`{shown(text)}` is not an address or prefix"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import prod
 from typing import Any, Literal
 
 from tailgit.load.documents import Sections
@@ -38,6 +39,15 @@ from tailgit.model.text import shown
 
 _MANY_PORTS = 'quote the whole, "tag:db:22,80"'
 _ONE_PORT = 'write one target for each port, "db-1:22", "db-1:80"'
+
+MAX_WIDTH = 250_000
+"""Entries of a rule's src times those of its dst; of a test, accept times deny."""
+MAX_TOTAL_WIDTH = 5_000_000
+_SIDES = {
+    "acls": ("src", "dst"),
+    "grants": ("src", "dst"),
+    "tests": ("accept", "deny"),
+}
 
 Side = Literal["src", "dst"]
 
@@ -78,6 +88,8 @@ def build_policy(
     sections: Sections, findings: list[Finding]
 ) -> tuple[tuple[Rule, ...], tuple[Test, ...]]:
     """Every rule and every test, in bytewise order of file, then as written."""
+    if not _within_limits(sections, findings):
+        return (), ()
     builder = _Builder(sections, findings)
     rules = [
         rule
@@ -91,6 +103,23 @@ def build_policy(
         for test in builder.test(item, at)
     ]
     return tuple(rules), tuple(tests)
+
+
+def _within_limits(sections: Sections, findings: list[Finding]) -> bool:
+    """Whether nothing is so wide that the pairs it stands for can't be held."""
+    total = 0
+    for section, sides in _SIDES.items():
+        for item, at in _items(sections.listed[section]):
+            width = prod(1 + len(item.get(side) or ()) for side in sides)
+            total += width
+            if width > MAX_WIDTH or total > MAX_TOTAL_WIDTH:
+                what = "this" if width > MAX_WIDTH else "all up to this one"
+                most = MAX_WIDTH if width > MAX_WIDTH else MAX_TOTAL_WIDTH
+                message = f"{what} names more than {most} pairs of entries"
+                help_ = "name groups and tags instead of their members"
+                findings.append(finding("too-large", at, message, help_))
+                return False
+    return True
 
 
 def _items(lists: list[Items]) -> Iterator[tuple[Map, Place]]:

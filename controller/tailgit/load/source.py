@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from tailgit.errors import SourceError, UsageError
-from tailgit.load.git import Repo
+from tailgit.load.git import MAX_ENTRIES, Repo, working_tree
 from tailgit.model.text import shown
 
 ROOT_FILE = "tailnet.yaml"
@@ -51,6 +51,10 @@ class Source(Protocol):
         """The bytes of regular files; `SourceError` if one can't be read."""
         ...
 
+    def beginnings(self, paths: Sequence[str], most: int) -> Iterator[bytes]:
+        """The first `most` bytes of each file, in order; one is held at a time."""
+        ...
+
 
 class Folder:
     """The files of a working folder as they are now."""
@@ -75,9 +79,9 @@ class Folder:
                     found.append(_entry(path, item.stat(follow_symlinks=False)))
                 elif not item.name.startswith("."):
                     waiting.append(path)
-            if len(found) > 50 * MAX_FILES:
+            if len(found) > MAX_ENTRIES:
                 raise SourceError(
-                    f"more than {50 * MAX_FILES} files below {shown(str(self._top))}",
+                    f"more than {MAX_ENTRIES} files below {shown(str(self._top))}",
                     "give the folder that holds tailnet.yaml",
                 )
         return sorted(found, key=lambda entry: os.fsencode(entry.path))
@@ -104,7 +108,10 @@ class Folder:
     def read(self, paths: Iterable[str]) -> Mapping[str, bytes]:
         return {path: self._read(path) for path in paths}
 
-    def _read(self, path: str) -> bytes:
+    def beginnings(self, paths: Sequence[str], most: int) -> Iterator[bytes]:
+        return (self._read(path, most) for path in paths)
+
+    def _read(self, path: str, most: int = -1) -> bytes:
         try:
             # Neither a link nor a pipe that was put there since the listing.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -112,7 +119,7 @@ class Folder:
             with os.fdopen(number, "rb") as file:
                 if not stat.S_ISREG(os.fstat(number).st_mode):
                     raise SourceError(f"{shown(path)} is no longer a file")
-                return file.read()
+                return file.read(most)
         except OSError as error:
             raise SourceError(f"can't read {shown(path)}: {error.strerror}") from None
 
@@ -144,6 +151,13 @@ class Overlay:
     def read(self, paths: Iterable[str]) -> Mapping[str, bytes]:
         found = dict(self._below.read(paths))
         return found | ({self._path: self._data} if self._path in found else {})
+
+    def beginnings(self, paths: Sequence[str], most: int) -> Iterator[bytes]:
+        for path in paths:
+            if path == self._path:
+                yield self._data[:most]
+            else:
+                yield from self._below.beginnings([path], most)
 
 
 class Revision:
@@ -181,6 +195,9 @@ class Revision:
         blobs = self._repo.blobs(wanted.values())
         return {path: blobs[sha] for path, sha in wanted.items()}
 
+    def beginnings(self, paths: Sequence[str], most: int) -> Iterator[bytes]:
+        return self._repo.beginnings((self._tree[path].sha for path in paths), most)
+
 
 def _is_below(path: str, folder: str) -> bool:
     return not folder or path.startswith(folder + "/")
@@ -203,10 +220,7 @@ def open_source(path: Path, revision: str | None) -> tuple[Source, str]:
 def top_of(path: Path) -> Path:
     """The git working tree around `path`; outside of git, the folder itself."""
     folder = _folder(path)
-    return next(
-        (each for each in (folder, *folder.parents) if (each / ".git").exists()),
-        _outermost(folder),
-    )
+    return working_tree(folder) or _outermost(folder)
 
 
 def _folder(path: Path) -> Path:

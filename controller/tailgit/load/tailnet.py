@@ -28,6 +28,7 @@ from tailgit.model.tailnet import (
     Tailnet,
     User,
 )
+from tailgit.model.text import shown
 
 
 def build_tailnet(
@@ -52,6 +53,10 @@ def build_tailnet(
     name, domain = section.get("name"), section.get("domain")
     if ipv4 is None or ipv6 is None or not name or not domain:
         return None
+    if isinstance(domain, str) and "." not in domain:
+        message = f"`{shown(domain)}` is a whole top-level domain"
+        help_ = f"put a label of your own before it: `{shown(f'{name}.{domain}')}`"
+        findings.append(finding("bad-value", section.at("domain"), message, help_))
     devices = build_devices(sections, name, ipv4, ipv6, findings)
     hosts = _hosts(sections, findings)
     _no_policy(sections, findings)
@@ -118,7 +123,7 @@ def _requirement(section: Map, findings: list[Finding]) -> None:
 
 def _version(text: str) -> tuple[int, ...]:
     """Three numbers; what follows them (`.dev1`, `rc1`) does not count."""
-    numbers = [int(each) for each in re.findall(r"[0-9]+", text)[:3]]
+    numbers = [int(each[:9]) for each in re.findall(r"[0-9]+", text)[:3]]
     return (*numbers, 0, 0, 0)[:3]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from tailgit.model.findings import Finding, Place, Severity
+from tailgit.model.findings import MOST_FINDINGS, Finding, Place, Severity
 
 Layer = Literal["policy", "tailgit"]
 
@@ -43,6 +43,7 @@ CODES: dict[str, Code] = {
         bad_yaml="a file that is not YAML",
         lfs_pointer="a file that git-LFS keeps elsewhere",
         not_a_file="a symbolic link, submodule or device file",
+        odd_name="a file whose name almost makes it a part of the tailnet",
         private_key="a private key in the repository",
         too_deep="nested too deeply",
         too_large="too large, or too many files",
@@ -94,6 +95,7 @@ CODES: dict[str, Code] = {
         owner_and_tags="a device with owner and tags",
         owner_or_tags="a device with neither owner nor tags",
         route_in_tailnet="a route inside the tailnet's own ranges",
+        route_over_endpoint="a route over the address that a device is reached at",
         route_overlap="two routes that overlap",
         unknown_user="a user that `users` does not have",
     ),
@@ -156,3 +158,9 @@ def finding(
 ) -> Finding:
     """A finding with the severity that its code has; `KeyError` for an unknown code."""
     return Finding(code, place, message, help, CODES[code].severity, tuple(see))
+
+
+def too_many(place: Place) -> Finding:
+    """The finding that ends a list which is longer than anybody reads."""
+    message = f"more than {MOST_FINDINGS} findings; the rest is not listed"
+    return finding("more-findings", place, message, "mend the first ones")

@@ -58,6 +58,30 @@ class Finding:
         return self.severity is Severity.ERROR
 
 
+MOST_FINDINGS = 50_000
+"""Findings of one tailnet: more would fill the memory, and nobody reads them."""
+
+
+class TooManyFindings(Exception):
+    """Looking for more makes no sense; nothing may be built from what was read."""
+
+
+class Bounded(list[Finding]):
+    """Findings while they are collected; `TooManyFindings` where they pass the limit.
+
+    Also a small file can make millions of them: one word, repeated in a list.
+    """
+
+    def append(self, finding: Finding) -> None:
+        if len(self) >= MOST_FINDINGS:
+            raise TooManyFindings
+        super().append(finding)
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        for each in findings:
+            self.append(each)
+
+
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Sorted by place, then code and sentence; what is said twice is said once."""
     return tuple(

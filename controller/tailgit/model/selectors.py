@@ -94,7 +94,13 @@ def parse_selector(
 
 
 def _prefix(text: str) -> Network | None:
-    """An address or CIDR as a network; host bits are allowed, as in Tailscale's."""
+    """An address or CIDR as a network; host bits are allowed, as in Tailscale's.
+
+    None for one with a zone, `fe80::1%eth0`: it means something on one machine only,
+    and anything may stand behind the sign.
+    """
+    if "%" in text:
+        return None
     try:
         if "/" in text:
             return ip_network(text, strict=False)
