@@ -110,7 +110,8 @@ class Network:
             for each in /proc/[0-9]*; do
                 case $(tr '\\0' ' ' <"$each/cmdline" 2>/dev/null) in
                 *"tailgit-node guard {NAME} ")
-                    kill -{name} "${{each#/proc/}}"; found=y ;;
+                    # A child of its loop may have ended meanwhile.
+                    ! kill -{name} "${{each#/proc/}}" || found=y ;;
                 esac
             done
             [ -n "$found" ]

@@ -100,8 +100,10 @@ for _ in range(8):
         sock.send(b'x')
         sock.recv(10)
         break
-    except (TimeoutError, ConnectionError):
+    except TimeoutError:
         pass
+    except ConnectionError:
+        time.sleep(0.5)  # the server is not there yet
 print('ready', flush=True)
 sys.stdin.read()
 sock.setblocking(False)

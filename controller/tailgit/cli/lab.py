@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,7 +99,11 @@ def status(output: Format = "text") -> None:
     """
     from tailgit.lab import Lab, running
 
-    labs = [Lab.open(name) for name in running()]
+    labs = []
+    for name in running():
+        # One that ends just now is not up.
+        with suppress(LabError):
+            labs.append(Lab.open(name))
     if output == "json":
         print(json.dumps({"format_version": 1, "labs": [*map(_as_data, labs)]}))
     elif not labs:
