@@ -47,7 +47,7 @@ RULES = {
     "a protocol": "meta l4proto udp accept",
     "a protocol's number": "meta l4proto 47 accept",
     "not a protocol": "meta l4proto != tcp accept",
-    "icmp of both families": "meta l4proto { icmp, ipv6-icmp } accept",
+    "icmp of both families": "meta l4proto { icmp, icmpv6 } accept",
     "icmp type": "icmp type echo-request accept",
     "icmpv6 type": "icmpv6 type { 128, 144 } accept",
     "a family": "meta nfproto ipv4 accept",
@@ -214,7 +214,7 @@ STATES = {
         "ct direction original ct state established accept"
     ),
     "new": "ct state new accept",
-    "related errors": "ct state related meta l4proto { icmp, ipv6-icmp } accept",
+    "related errors": "ct state related meta l4proto { icmp, icmpv6 } accept",
     "not new": "ct state != new accept",
 }
 
