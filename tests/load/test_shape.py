@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,6 @@ from tailgit.load.shape import (
     schemas,
 )
 from tailgit.load.yaml import read_yaml
-from tailgit.model.findings import Severity
 from tests.load.files import ACME
 
 EVERYTHING = (
@@ -140,10 +138,12 @@ def test_schemas_are_valid_and_speak(name: str) -> None:
 
 def inner_schemas(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
-        if "type" in value or "anyOf" in value or "x-not-yet" in value:
+        # A field of a record may itself be called `type`.
+        if isinstance(value.get("type", {}), str) or "anyOf" in value:
             yield value
-        for inner in value.values():
-            yield from inner_schemas(inner)
+        for key, inner in value.items():
+            if key != "examples":
+                yield from inner_schemas(inner)
     elif isinstance(value, list):
         for inner in value:
             yield from inner_schemas(inner)
@@ -155,48 +155,27 @@ def test_examples_are_valid() -> None:
     for name, schema in schemas().items():
         for part in inner_schemas(schema):
             for example in part.get("examples", ()):
-                if isinstance(example, str) and "…" not in example:
-                    shape = _compile(part, name)
-                    assert any(text.fits(example) for text in shape.texts), example
-                    count += 1
+                if "…" in repr(example):
+                    continue
+                around = {"type": "object", "properties": {"x": part}}
+                shape = _compile({**around, "additionalProperties": False}, name)
+                document = parsed(yaml.dump({"x": example}))
+                assert fit(shape, document).valid, (name, example)
+                assert document == {"x": example}
+                count += 1
     for section, about in schemas()[ROOT]["properties"].items():
         for example in resolve(about, ROOT)[0].get("examples", ()):
             document = parsed(yaml.dump({section: example}))
             assert fit(root_shape(), document).valid, (section, example)
             count += 1
-    assert count > 25
-
-
-def test_every_reserved_field_is_documented() -> None:
-    """docs/format.md lists what is not enforced yet, with the reason."""
-    text = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
-    errors, warnings = text.split("A **warning**")
-    found = [
-        (name, about["x-not-yet"])
-        for schema in schemas().values()
-        for name, about in named_schemas(schema)
-        if "x-not-yet" in about
-    ]
-    assert len(found) > 40
-    for name, about in found:
-        part = errors if about["severity"] == Severity.ERROR else warnings
-        assert re.search(
-            rf"\| `{re.escape(name)}` \| {re.escape(about['why'])} \|", part
-        ), name
-
-
-def named_schemas(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    if isinstance(value, dict):
-        for name, inner in value.get("properties", {}).items():
-            yield name, inner
-        for inner in value.values():
-            yield from named_schemas(inner)
+    assert count > 150
 
 
 @pytest.mark.parametrize(
     "schema",
     [
         {"type": "string", "format": "ipv4"},
+        {"format": "ipv4"},
         {"type": "object", "properties": {}},
         {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
         {"anyOf": [{"type": "string"}], "minLength": 1},

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tailgit.check.devices import check_devices
 from tailgit.check.policy import check_policy
 from tailgit.check.references import check_references
 from tailgit.check.routes import check_routes
 from tailgit.load import Loaded
+from tailgit.model.addresses import Network
 from tailgit.model.codes import ABSENCES, too_many
 from tailgit.model.findings import Bounded, Finding, TooManyFindings, in_order
 from tailgit.model.tailnet import Tailnet
 
-__all__ = ["check", "examine"]
+__all__ = ["Surroundings", "check", "examine"]
 
 
-def check(tailnet: Tailnet) -> tuple[Finding, ...]:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a check may know besides the repository; nothing by default.
+
+    `now` is in epoch seconds, for deadlines; `routes` are the prefixes that the
+    machine running the check routes somewhere, its default route left out.
+    """
+
+    now: int | None = None
+    routes: tuple[Network, ...] = ()
+
+
+_NOWHERE = Surroundings()
+
+
+def check(
+    tailnet: Tailnet, surroundings: Surroundings = _NOWHERE
+) -> tuple[Finding, ...]:
     """Everything that a parsed tailnet says wrongly, sorted by place.
 
     The policy's own tests are not run here: they need the relation of `access`.
@@ -28,7 +48,9 @@ def check(tailnet: Tailnet) -> tuple[Finding, ...]:
     return in_order(findings)
 
 
-def examine(loaded: Loaded) -> tuple[Finding, ...]:
+def examine(
+    loaded: Loaded, surroundings: Surroundings = _NOWHERE
+) -> tuple[Finding, ...]:
     """The findings of loading and of `check`, all at once.
 
     Where loading found errors, what could be built is checked too, so that nobody
@@ -42,7 +64,7 @@ def examine(loaded: Loaded) -> tuple[Finding, ...]:
     silent = frozenset[str]() if loaded.whole else ABSENCES
     more = [
         finding
-        for finding in check(tailnet)
+        for finding in check(tailnet, surroundings)
         if finding.place not in wrong and finding.code not in silent
     ]
     return in_order((*loaded.findings, *more))

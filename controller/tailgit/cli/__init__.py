@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main", "run", "top_help", "typer_app"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("init:init", "Begin a tailnet: write its first files."),
     "check": ("check:check", "Say everything that is wrong with a tailnet."),
+    "fmt": ("fmt:fmt", "Write YAML in the one canonical way."),
+    "pin": ("pin:pin", "Write down addresses and relay slots that need it."),
     "explain": ("explain:explain", "Say why a connection is allowed, or why not."),
     "render": ("render:render", "Show or write the files that nodes would get."),
     "plan": ("plan:plan", "Show what applying a commit would change on nodes."),
     "apply": ("apply:apply", "Bring a commit to the nodes, exactly as planned."),
-    "device": ("device:app", "Enroll the machines of a tailnet."),
+    "device": ("device:app", "Add, enroll, rename and remove machines."),
+    "user": ("user:app", "Remove people, with all their traces."),
     "lab": ("lab:app", "Run a whole tailnet in namespaces on this machine."),
 }
 """Command -> (module below tailgit.cli:attribute, its line in the help)."""

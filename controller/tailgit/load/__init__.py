@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailgit.load.documents import Sections, elsewhere, read_sections
+from tailgit.load.documents import elsewhere, read_sections
 from tailgit.load.git import Repo
 from tailgit.load.source import ROOT_FILE, Source, open_source, root_of, roots_of
 from tailgit.load.tailnet import build_tailnet
+from tailgit.load.unite import Sections
 from tailgit.model.codes import ABSENCES, too_many
 from tailgit.model.findings import Bounded, Finding, Place, TooManyFindings, in_order
 from tailgit.model.tailnet import Tailnet

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -13,9 +11,11 @@ from ipaddress import (
 )
 from typing import Any
 
-from tailgit.load.documents import Sections
+from tailgit.load.deadlines import read_deadline
+from tailgit.load.hostkeys import is_ssh_key
 from tailgit.load.located import Items, Map
 from tailgit.load.networks import parse_network
+from tailgit.load.unite import Sections
 from tailgit.model.addresses import (
     RESERVED,
     Network,
@@ -76,28 +76,48 @@ class _Builder:
         formerly = tuple(_texts(about.get("formerly")))
         oldest = formerly[0] if formerly else name
         endpoints = self.endpoints(about)
-        ssh = self.ssh(about, own, endpoints)
+        ipv4 = self.pinned_ipv4(about) or ipv4_of(self.tailnet, oldest, self.ipv4)
+        ipv6 = self.pinned_ipv6(about) or ipv6_of(self.tailnet, oldest, self.ipv6)
+        ssh = self.ssh(about, own, endpoints, ipv4)
         tags = tuple(sorted(set(_texts(about.get("tags")))))
-        owner, key = about.get("owner"), about.get("publicKey")
+        owner = about.get("owner")
         return Device(
             name=name,
-            ipv4=self.pinned_ipv4(about) or ipv4_of(self.tailnet, oldest, self.ipv4),
-            ipv6=self.pinned_ipv6(about) or ipv6_of(self.tailnet, oldest, self.ipv6),
-            listen_port=endpoints[0].port
-            if endpoints
-            else listen_port_of(self.tailnet, oldest),
+            ipv4=ipv4,
+            ipv6=ipv6,
+            listen_port=self.listen_port(about, endpoints, oldest),
             place=at,
             owner=owner.strip() if isinstance(owner, str) else None,
             tags=tags,
-            public_key=str(key) if isinstance(key, str) else None,
+            public_key=_text(about, "publicKey"),
             endpoints=endpoints,
             routes=self.routes(about),
             delivery=self.delivery(about, ssh),
             ssh=ssh,
             disabled=about.get("disabled") is True,
             formerly=formerly,
+            expires=read_deadline(about, self.findings),
+            next_public_key=_text(about, "nextPublicKey"),
+            site=_text(about, "site"),
+            exit_node=about.get("exitNode") is True,
+            use_exit_node=_text(about, "useExitNode"),
+            gateway=_text(about, "gateway"),
+            relay=about.get("relay") is True,
+            relay_slot=_number(about, "relaySlot"),
+            relay_public_key=_text(about, "relayPublicKey"),
+            mailbox=about.get("mailbox") is True,
+            pull_key=_text(about, "pullKey"),
+            attributes=_attributes(about),
             origin=about,
         )
+
+    def listen_port(
+        self, about: Map, endpoints: tuple[Endpoint, ...], oldest: str
+    ) -> int:
+        port = _number(about, "listenPort")
+        if port is not None:
+            return port
+        return endpoints[0].port if endpoints else listen_port_of(self.tailnet, oldest)
 
     def pinned_ipv4(self, about: Map) -> IPv4Address | None:
         text = about.get("ipv4")
@@ -162,13 +182,31 @@ class _Builder:
             at = about.at("routes", index)
             prefix = self.route(text, at)
             if prefix is not None:
-                found.setdefault(prefix, Route(prefix, at))
+                found.setdefault(prefix, self.described(prefix, item, at))
         return tuple(
             found[each]
             for each in sorted(
                 found, key=lambda n: (n.version, int(n.network_address), n.prefixlen)
             )
         )
+
+    def described(self, prefix: Network, item: Any, at: Place) -> Route:
+        """The route with what its mapping says besides the prefix."""
+        if not isinstance(item, Map):
+            return Route(prefix, at)
+        known_as = None
+        if isinstance(item.get("as"), str):
+            where = item.at("as")
+            known_as = parse_network(item["as"], where, self.findings)
+            if known_as is not None and (known_as.version, known_as.prefixlen) != (
+                prefix.version,
+                prefix.prefixlen,
+            ):
+                message = f"`{known_as}` is not of the size of {prefix}"
+                help_ = "addresses are translated one to one"
+                self.add("bad-value", where, message, help_)
+                known_as = None
+        return Route(prefix, at, known_as, _number(item, "priority"))
 
     def route(self, text: str, at: Place) -> Network | None:
         prefix = parse_network(text, at, self.findings)
@@ -184,12 +222,20 @@ class _Builder:
             return None
         return prefix
 
-    def ssh(self, about: Map, own: Map, endpoints: tuple[Endpoint, ...]) -> Ssh | None:
+    def ssh(
+        self, about: Map, own: Map, endpoints: tuple[Endpoint, ...], ipv4: IPv4Address
+    ) -> Ssh | None:
         section = about.get("ssh")
         if not isinstance(section, Map):
             return Ssh(str(endpoints[0].address)) if endpoints else None
         host = section.get("host")
-        if not host and endpoints:
+        tunnel = section.get("via") == "tunnel"
+        if tunnel and host:
+            message = "`via: tunnel` goes to the device's own address, not to `host`"
+            self.add("bad-value", section.at("host"), message, "take one of them out")
+        if tunnel:
+            host = str(ipv4)
+        elif not host and endpoints:
             host = str(endpoints[0].address)
         if not host:
             # Defaults for a whole file also meet devices that nobody logs in to.
@@ -201,10 +247,10 @@ class _Builder:
             message = f"`{shown(str(host))}` has a zone, which is one machine's own"
             self.add("bad-value", section.at("host"), message, "write it without")
             return None
-        port, user = section.get("port"), section.get("user")
+        user = section.get("user")
         return Ssh(
             str(host),
-            port if type(port) is int else 22,
+            _number(section, "port") or 22,
             str(user) if isinstance(user, str) else "tailgit",
             self.host_key(section),
         )
@@ -213,14 +259,7 @@ class _Builder:
         text = section.get("hostKey")
         if not isinstance(text, str):
             return None
-        kind, _, encoded = text.partition(" ")
-        try:
-            blob = base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError):
-            blob = b""
-        if blob[:4] == len(kind).to_bytes(4, "big") and blob[4:].startswith(
-            kind.encode()
-        ):
+        if is_ssh_key(text):
             return str(text)
         self.add(
             "bad-value",
@@ -258,6 +297,27 @@ def _endpoint(text: str) -> Endpoint | None:
     if not 0 < int(port) < 65536 or address.is_unspecified or address.is_multicast:
         return None
     return Endpoint(address, int(port))
+
+
+def _text(about: Map, key: str) -> str | None:
+    value = about.get(key)
+    return str(value) if isinstance(value, str) else None
+
+
+def _number(about: Map, key: str) -> int | None:
+    value = about.get(key)
+    return value if type(value) is int else None
+
+
+def _attributes(about: Map) -> tuple[tuple[str, str | int | bool], ...]:
+    section = about.get("attributes")
+    if not isinstance(section, Map):
+        return ()
+    return tuple(
+        (name, str(value) if isinstance(value, str) else value)
+        for name, value in sorted(section.items())
+        if isinstance(value, str | int)
+    )
 
 
 def _texts(items: Any) -> list[str]:

@@ -1,14 +1,11 @@
 """From the files of a root to one set of sections.
 
-Each file is read, typed and judged on its own; then the sections are united by one
-table: some by key, some one after the other in bytewise order of path, some from a
-single place. A key that two files define is an error that names both.
+Each file is read, typed and judged on its own; then `unite` makes one of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from tailgit.load.decode import MAX_FILE_BYTES, is_too_large
@@ -26,14 +23,8 @@ from tailgit.load.source import (
     Source,
     has_dot_name,
 )
-from tailgit.load.whole import (
-    BY_KEY,
-    ONE_AFTER_THE_OTHER,
-    entries_fit,
-    foreign,
-    is_foreign,
-    is_loss,
-)
+from tailgit.load.unite import ROOT_FILE_ONLY, Document, Sections, unite
+from tailgit.load.whole import entries_fit, foreign, is_foreign, is_loss
 from tailgit.load.yaml import read_yaml
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
@@ -43,42 +34,8 @@ MAX_TOTAL_BYTES = 16 << 20
 MAX_SEARCHED_BYTES = 1 << 30
 """How much of all other files is searched for private keys."""
 
-ROOT_FILE_ONLY = ("tailnet", "include", "exclude")
-
 _DOCUMENTS = (".yaml", ".yml", ".json")
 _LFS = b"version https://git-lfs.github.com/spec/"
-
-
-@dataclass(slots=True)
-class Document:
-    """One file: its sections and, for the comments, its lines."""
-
-    file: str
-    sections: Map
-    lines: list[str]
-
-
-@dataclass(slots=True)
-class Sections:
-    """The union of all files.
-
-    `keyed` maps section -> key -> the mapping that defines it, `listed` section ->
-    the lists in order of path; `documents` is by file, for defaults and comments.
-    `complete` says that every file could be read, though perhaps not every value;
-    `whole` that besides, no key or section was lost by an error.
-    """
-
-    tailnet: Map | None = None
-    auto_routes: dict[str, Map] = field(default_factory=dict)
-    keyed: dict[str, dict[str, Map]] = field(
-        default_factory=lambda: {section: {} for section in BY_KEY}
-    )
-    listed: dict[str, list[Items]] = field(
-        default_factory=lambda: {section: [] for section in ONE_AFTER_THE_OTHER}
-    )
-    documents: dict[str, Document] = field(default_factory=dict)
-    complete: bool = False
-    whole: bool = False
 
 
 def read_sections(source: Source, root: str, findings: list[Finding]) -> Sections:
@@ -108,7 +65,7 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
     documents.sort(key=lambda document: document.file.encode(errors="surrogateescape"))
     read = {document.file for document in documents}
     lost = any(is_loss(each, read) for each in findings)
-    united = _unite(documents, root_file, findings)
+    united = unite(documents, findings)
     united.complete = first is not None and len(documents) == len(part) + 1
     united.whole = united.complete and not lost
     united.whole &= all(entries_fit(document.sections) for document in documents)
@@ -338,10 +295,10 @@ def _not_yet(
     seen: list[tuple[Map, str, dict[str, Any]]], findings: list[Finding]
 ) -> None:
     """Fields that are known and without effect: errors each, warnings once a file."""
-    warned: dict[str, list[tuple[Map, str, dict[str, Any]]]] = {}
+    warned: dict[tuple[str, str], list[tuple[Map, str, dict[str, Any]]]] = {}
     for owner, key, about in seen:
-        if about["severity"] == "warning":
-            warned.setdefault(key, []).append((owner, key, about))
+        if about["severity"] != "error":
+            warned.setdefault((key, about["why"]), []).append((owner, key, about))
             continue
         message = f"`{key}` is not enforced by this version: {about['why']}"
         findings.append(
@@ -350,45 +307,14 @@ def _not_yet(
     for uses in warned.values():
         owner, key, about = uses[0]
         times = f" ({len(uses)} times in this file)" if len(uses) > 1 else ""
-        message = f"`{key}` has no effect in this version: {about['why']}{times}"
-        findings.append(finding("not-used", owner.key(key), message))
-
-
-def _unite(
-    documents: Iterable[Document], root_file: str, findings: list[Finding]
-) -> Sections:
-    united = Sections()
-    for document in documents:
-        united.documents[document.file] = document
-        sections = document.sections
-        for section in BY_KEY:
-            if isinstance(sections.get(section), Map):
-                _by_key(united.keyed[section], sections[section], findings)
-        for section in ONE_AFTER_THE_OTHER:
-            if isinstance(sections.get(section), Items):
-                united.listed[section].append(sections[section])
-        approvers = sections.get("autoApprovers")
-        if isinstance(approvers, Map) and isinstance(approvers.get("routes"), Map):
-            _by_key(united.auto_routes, approvers["routes"], findings)
-        if document.file == root_file and isinstance(sections.get("tailnet"), Map):
-            united.tailnet = sections["tailnet"]
-    return united
-
-
-def _by_key(united: dict[str, Map], section: Map, findings: list[Finding]) -> None:
-    for key in section:
-        if key not in united:
-            united[key] = section
-            continue
-        findings.append(
-            finding(
-                "duplicate-key",
-                section.key(key),
-                f"`{shown(key)}` is defined twice",
-                "keep one of the two",
-                [united[key].key(key)],
-            )
-        )
+        at, why = owner.key(key), f"{about['why']}{times}"
+        if about["severity"] == "apply":
+            message = f"`{key}` can't be put on nodes by this version: {why}"
+            help_ = "plan, apply, render and lab refuse the tailnet until then"
+            findings.append(finding("not-applied", at, message, help_))
+        else:
+            message = f"`{key}` has no effect in this version: {why}"
+            findings.append(finding("not-used", at, message))
 
 
 def _texts(section: Any) -> Iterator[tuple[int, str]]:

@@ -13,9 +13,10 @@ from dataclasses import replace
 from math import prod
 from typing import Any, Literal
 
-from tailgit.load.documents import Sections
+from tailgit.load.deadlines import read_deadline
 from tailgit.load.located import Items, Map
 from tailgit.load.ports import explain_comma, meant_ports, ports_behind
+from tailgit.load.unite import Sections
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.near import Near, meant_kind
@@ -198,6 +199,7 @@ class _Builder:
             name=str(item.get("name", "")),
             description=self.comment_above(at),
             disabled=item.get("disabled") is True,
+            expires=read_deadline(item, self.findings),
         )
 
     def test(self, item: Map, at: Place) -> Iterator[Test]:

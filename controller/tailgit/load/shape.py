@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -30,6 +30,7 @@ _ANNOTATIONS = {"$schema", "$defs", "title", "description", "examples", "x-not-y
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _LOWEST, _HIGHEST = -(10**18), 10**18
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_FLOAT = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,17}([eE][-+]?[0-9]{1,2})?")
 _WORDS: dict[str, dict[str, Any]] = {
     "boolean": {"true": True, "false": False},
     "null": {"null": None, "~": None},
@@ -117,6 +118,13 @@ def fit(shape: Shape, document: Map) -> Walk:
 
 def _map(shape: Shape, value: Map, walk: Walk) -> None:
     if shape.anything:
+        for key, inner in value.items():
+            if not key.isprintable():
+                walk.unprintable.append((value.key(key), key))
+            if isinstance(inner, str):
+                value[key] = _scalar(shape, inner, value, key, walk)
+            else:
+                _container(shape, inner, walk)
         return
     fields = shape.fields
     if fields is None:
@@ -145,9 +153,7 @@ def _container(shape: Shape, value: Map | Items, walk: Walk) -> None:
     if isinstance(value, Map):
         _map(shape, value, walk)
         return
-    if shape.anything:
-        return
-    inner = shape.items
+    inner = shape if shape.anything else shape.items
     if inner is None:
         walk.valid = False
         return
@@ -166,7 +172,7 @@ def _scalar(
     if not text.isprintable() and _CONTROL.search(text):
         walk.unprintable.append((parent.at(step), text))
     if shape.anything:
-        return text
+        return _free(text)
     if type(text) is str:  # not Quoted
         if text in shape.words:
             return shape.words[text]
@@ -182,13 +188,29 @@ def _scalar(
     return text
 
 
+def _free(text: str) -> Any:
+    """A value that no schema types: what JSON would make of it, if it is plain."""
+    if type(text) is not str:
+        return text
+    for words in _WORDS.values():
+        if text in words:
+            return words[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
 def _compile(schema: Schema, base: str) -> Shape:
+    mark = schema.get("x-not-yet")
     schema, base = resolve(schema, base)
-    if "x-not-yet" in schema:
-        unknown = set(schema) - _ANNOTATIONS
-        if unknown:
-            raise ValueError(f"{base}: a field that is not yet there has {unknown}")
-        return Shape(anything=True, not_yet=schema["x-not-yet"])
+    mark = mark or schema.get("x-not-yet")
+    shape = _unmarked(schema, base)
+    return replace(shape, not_yet=mark) if mark else shape
+
+
+def _unmarked(schema: Schema, base: str) -> Shape:
+    if "type" not in schema and set(schema) <= _ANNOTATIONS:
+        return Shape(anything=True)
     if "anyOf" in schema:
         rest = set(schema) - _ANNOTATIONS - {"anyOf"}
         if rest:
@@ -264,6 +286,7 @@ def _united(shapes: list[Shape], base: str) -> Shape:
             united.names, united.others = shape.names, shape.others
         if shape.items is not None:
             united.items, united.fewest = shape.items, shape.fewest
+        united.anything |= shape.anything
     return united
 
 

@@ -12,16 +12,21 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import tailgit
+from tailgit.load.deadlines import read_deadline
 from tailgit.load.devices import build_devices
-from tailgit.load.documents import Sections
-from tailgit.load.located import Map
+from tailgit.load.dns import build_dns
+from tailgit.load.hostkeys import is_ssh_key
+from tailgit.load.located import Items, Map
 from tailgit.load.networks import parse_network
 from tailgit.load.policy import build_policy
+from tailgit.load.unite import Sections
 from tailgit.model.addresses import RESERVED, Network
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.tailnet import (
     AutoApprovers,
+    Controller,
+    Generated,
     Group,
     Host,
     TagOwner,
@@ -67,7 +72,7 @@ def build_tailnet(
         ipv4=ipv4,
         ipv6=ipv6,
         place=section.at(),
-        users=_users(sections),
+        users=_users(sections, findings),
         groups=_groups(sections),
         hosts=hosts,
         tag_owners=_tag_owners(sections),
@@ -75,6 +80,10 @@ def build_tailnet(
         auto_approvers=_auto_approvers(sections, findings),
         rules=rules,
         tests=tests,
+        dns=build_dns(sections, domain, devices, findings),
+        controller=_controller(section, findings),
+        host_cas=_host_cas(section, findings),
+        generated=_generated(sections),
     )
 
 
@@ -185,7 +194,47 @@ def _bad_range(
     findings.append(finding("bad-range", section.at(key), message, help_))
 
 
-def _users(sections: Sections) -> dict[str, User]:
+def _controller(section: Map, findings: list[Finding]) -> Controller | None:
+    """Outside, or a device; one of the two."""
+    about = section.get("controller")
+    if not isinstance(about, Map):
+        return None
+    at, device = section.at("controller"), about.get("device")
+    if (device is None) == (about.get("outside") is not True):
+        message = "`controller` is either outside or a device"
+        help_ = "write `{outside: true}` or `{device: ops-1}`"
+        findings.append(finding("bad-value", at, message, help_))
+        return None
+    return Controller(at, str(device) if device is not None else None)
+
+
+def _host_cas(section: Map, findings: list[Finding]) -> tuple[str, ...]:
+    keys = section.get("hostCA")
+    found = []
+    for index, text in enumerate(keys if isinstance(keys, Items) else ()):
+        if isinstance(text, str) and is_ssh_key(text):
+            found.append(str(text))
+        elif isinstance(text, str):
+            at = section.at("hostCA", index)
+            message = f"`{shown(text[:40])}` is not an SSH public key"
+            help_ = "copy type and base64 from the CA's .pub file"
+            findings.append(finding("bad-value", at, message, help_))
+    return tuple(found)
+
+
+def _generated(sections: Sections) -> tuple[Generated, ...]:
+    """What each file that a program wrote says of itself, by file."""
+    found = []
+    for file, document in sorted(sections.documents.items()):
+        about = document.sections.get("generated")
+        if isinstance(about, Map):
+            by, source, at = (str(about.get(key, "")) for key in ("by", "source", "at"))
+            place = document.sections.key("generated")
+            found.append(Generated(file, by, source, at, place))
+    return tuple(found)
+
+
+def _users(sections: Sections, findings: list[Finding]) -> dict[str, User]:
     users = {}
     for login, section in sorted(sections.keyed["users"].items()):
         about = section[login]
@@ -196,6 +245,8 @@ def _users(sections: Sections) -> dict[str, User]:
                 str(about.get("name", "")),
                 str(about.get("role", "member")),
                 about.get("disabled") is True,
+                read_deadline(about, findings),
+                str(about.get("forge", "")),
             )
     return users
 
@@ -229,14 +280,25 @@ def _hosts(sections: Sections, findings: list[Finding]) -> dict[str, Host]:
 
 def _auto_approvers(sections: Sections, findings: list[Finding]) -> AutoApprovers:
     routes, origins = [], []
-    for text, section in sorted(sections.auto_routes.items()):
+    for text, section in sorted(sections.keyed["autoApprovers.routes"].items()):
         if not isinstance(section[text], list):
             continue
         prefix = parse_network(text, section.key(text), findings)
         if prefix is not None:
             routes.append((prefix, _texts(section[text])))
             origins.append(section[text])
-    return AutoApprovers(tuple(routes), tuple(origins))
+    exits = [
+        (text.strip(), items.at(index))
+        for items in sections.listed["autoApprovers.exitNode"]
+        for index, text in enumerate(items)
+        if isinstance(text, str)
+    ]
+    return AutoApprovers(
+        tuple(routes),
+        tuple(origins),
+        tuple(text for text, _ in exits),
+        tuple(at for _, at in exits),
+    )
 
 
 def _texts(items: list[Any]) -> tuple[str, ...]:

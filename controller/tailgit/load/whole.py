@@ -12,17 +12,16 @@ from itertools import islice
 from tailgit.load.located import Items, Map
 from tailgit.load.shape import root_shape
 from tailgit.load.source import ROOT_FILE
+from tailgit.load.unite import BY_KEY, NESTED, ONE_AFTER_THE_OTHER, parts
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.near import meant
 from tailgit.model.text import shown
 
-BY_KEY = ("users", "groups", "hosts", "tagOwners", "devices")
-ONE_AFTER_THE_OTHER = ("acls", "grants", "tests")
-
 _LOSSES = frozenset(
     {
         "duplicate-key",
+        "section-twice",
         "too-large",
         "unknown-include",
         "unknown-section",
@@ -32,8 +31,16 @@ _LOSSES = frozenset(
     }
 )
 """Errors by which something that is written does not reach the sections."""
-_LISTS = ("groups", "tagOwners")
-_PREFIXES = {"groups": "group:", "tagOwners": "tag:"}
+_LISTS = (
+    *("groups", "tagOwners", "ipsets", "postures"),
+    *("autoApprovers.routes", "dns.splitDNS"),
+)
+_PREFIXES = {
+    "groups": "group:",
+    "tagOwners": "tag:",
+    "ipsets": "ipset:",
+    "postures": "posture:",
+}
 _FEW = 20
 
 
@@ -49,8 +56,9 @@ def entries_fit(sections: Map) -> bool:
 
     One that is not has been left out: the group that is text has no name any more.
     """
-    for section, value in sections.items():
-        if section in ONE_AFTER_THE_OTHER and not isinstance(value, Items):
+    for section, holder, name in parts(sections):
+        value = holder[name]
+        if section in (*ONE_AFTER_THE_OTHER, *NESTED) and not isinstance(value, Items):
             return False
         if section not in BY_KEY:
             continue

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
 
 from tailgit.model.addresses import Address, Network
+from tailgit.model.deadline import Deadline
 from tailgit.model.findings import Origin, Place
 from tailgit.model.ports import Ports
 from tailgit.model.selectors import Selector
@@ -53,10 +54,16 @@ class Ssh:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A subnet that a device offers to carry; it counts only once approved."""
+    """A subnet that a device offers to carry; it counts only once approved.
+
+    `known_as` is the prefix that others know it by, where it is translated one to
+    one; of several routers the lowest `priority` goes first.
+    """
 
     prefix: Network
     place: Place
+    known_as: Network | None = None
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,8 @@ class Device:
     """One machine. It has an owner or tags, never both.
 
     `public_key` is absent while the device awaits its key: it then has its name and
-    addresses but is nobody's peer. `tags` and `routes` are sorted.
+    addresses but is nobody's peer; `next_public_key` is staged for a rotation. `tags`,
+    `routes` and `attributes` are sorted; `gateway` and `use_exit_node` name devices.
     """
 
     name: str
@@ -81,6 +89,18 @@ class Device:
     ssh: Ssh | None = None
     disabled: bool = False
     formerly: tuple[str, ...] = ()
+    expires: Deadline | None = None
+    next_public_key: str | None = None
+    site: str | None = None
+    exit_node: bool = False
+    use_exit_node: str | None = None
+    gateway: str | None = None
+    relay: bool = False
+    relay_slot: int | None = None
+    relay_public_key: str | None = None
+    mailbox: bool = False
+    pull_key: str | None = None
+    attributes: tuple[tuple[str, str | int | bool], ...] = ()
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -97,6 +117,8 @@ class User:
     name: str = ""
     role: str = "member"
     disabled: bool = False
+    expires: Deadline | None = None
+    forge: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +166,7 @@ class Rule:
     name: str = ""
     description: str = ""
     disabled: bool = False
+    expires: Deadline | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +200,57 @@ class AutoApprovers:
     """Who may have which routes approved: prefix -> unparsed selectors.
 
     `origins` runs parallel to `routes`: the list of approvers that each came from.
+    `exit_node` names who may be an exit node; it alone approves 0.0.0.0/0 and ::/0.
     """
 
     routes: tuple[tuple[Network, tuple[str, ...]], ...] = ()
     origins: tuple[Origin, ...] = field(default=(), compare=False, repr=False)
+    exit_node: tuple[str, ...] = ()
+    exit_origins: tuple[Place, ...] = field(default=(), compare=False, repr=False)
+
+
+RecordType = Literal["A", "AAAA", "CNAME", "TXT", "SRV"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A name of the tailnet's zone besides the devices' own; `name` is relative."""
+
+    name: str
+    type: RecordType
+    value: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """Who resolves what is not the tailnet's: everything, or one domain's names."""
+
+    nameservers: tuple[Address, ...] = ()
+    split: tuple[tuple[str, tuple[Address, ...]], ...] = ()
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """From where the controller reaches the nodes: a device of the tailnet, or outside.
+
+    The proof that a change does not lock it out needs to know.
+    """
+
+    place: Place
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What a machine says of a file that it wrote: membership from an IdP, say."""
+
+    file: str
+    by: str
+    source: str
+    at: str
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +274,10 @@ class Tailnet:
     auto_approvers: AutoApprovers = AutoApprovers()
     rules: tuple[Rule, ...] = ()
     tests: tuple[Test, ...] = ()
+    dns: Dns = Dns()
+    controller: Controller | None = None
+    host_cas: tuple[str, ...] = ()
+    generated: tuple[Generated, ...] = ()
 
     @property
     def interface(self) -> str:
