@@ -74,6 +74,15 @@ class Node:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        self._start(more)
+
+    def configured(self, more: str) -> None:
+        """Ends the server and starts it anew with other lines in its configuration."""
+        self.close()
+        self._start(more)
+
+    def _start(self, more: str) -> None:
+        folder = self.folder
         config = folder / "sshd_config"
         config.write_text(_CONFIG.format(folder=folder, port=self.port, more=more))
         # As root sshd wants /run/sshd, which a test has no business to make: a mount

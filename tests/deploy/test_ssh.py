@@ -67,6 +67,50 @@ def test_a_host_key_of_another_type_is_a_mismatch_too(node: Node) -> None:
         ask(node, replace(node.login(), host_key=public(other)))
 
 
+def certified(
+    node: Node, principal: str, *, options: tuple[str, ...] = (), key: str = "host"
+) -> str:
+    """A CA's public key; the node shows a certificate by it from now on."""
+    ca = node.folder / "ca"
+    if not ca.exists():
+        make_key(ca)
+    words = ["-q", "-s", ca, "-I", "x", "-h", "-n", principal, *options]
+    subprocess.run(["ssh-keygen", *words, node.folder / f"{key}.pub"], check=True)
+    return public(ca)
+
+
+def test_a_host_certificate_is_taken_for_its_name_only(node: Node) -> None:
+    """A CA of the tailnet vouches for a machine by name, and for no other machine."""
+    ca = certified(node, "db-1.acme.internal")
+    more = f"HostCertificate {node.folder}/host-cert.pub\n"
+    node.configured(more)
+    node.answers("observe", observation(public_keys=["k1"]))
+    plain = replace(node.login(), host_key="", host_cas=(ca,))
+    seen = ask(node, replace(plain, principal="db-1.acme.internal"))
+    assert seen.public_keys == ("k1",)
+    with pytest.raises(
+        HostKeyMismatch, match="no valid certificate for db-2"
+    ) as caught:
+        ask(node, replace(plain, principal="db-2.acme.internal"))
+    assert "hostCA" in caught.value.message
+    other = replace(plain, host_cas=(public(make_key(node.folder / "other-ca")),))
+    with pytest.raises(HostKeyMismatch, match="no valid certificate"):
+        ask(node, replace(other, principal="db-1.acme.internal"))
+    assert node.requests == ["observe acme"]
+
+
+def test_what_is_no_host_certificate(node: Node) -> None:
+    """An expired certificate, a user's certificate and none at all are refused."""
+    login = replace(node.login(), host_key="", principal="db-1")
+    ca = certified(node, "db-1", options=("-V", "20200101:20200102"))
+    with pytest.raises(HostKeyMismatch, match="no valid certificate"):
+        ask(node, replace(login, host_cas=(ca,)))  # the server shows none so far
+    node.configured(f"HostCertificate {node.folder}/host-cert.pub\n")
+    with pytest.raises(HostKeyMismatch, match="no valid certificate"):
+        ask(node, replace(login, host_cas=(ca,)))
+    assert node.requests == []
+
+
 def test_known_hosts_and_the_users_configuration_have_no_say(
     node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from contextlib import (
     asynccontextmanager,
     suppress,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tailgit.deploy.answer import LARGEST
@@ -73,13 +73,19 @@ _PUBLIC_KEYS_ONLY: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where and as whom to log in; `host_key` is `TYPE BASE64`, the only one taken."""
+    """Where and as whom to log in, and which host that is.
+
+    `host_key` is `TYPE BASE64`, the only one taken. Where it is empty, the host shows a
+    certificate for `principal` that one of `host_cas` (keys, too) has signed.
+    """
 
     node: str
     host: str
     port: int
     user: str
     host_key: str
+    host_cas: tuple[str, ...] = ()
+    principal: str = ""
 
     @property
     def where(self) -> str:
@@ -111,9 +117,12 @@ class Executor(Protocol):
 def login_of(device: Device) -> Login | None:
     """How the controller logs in to `device`; None while it is not enrolled."""
     ssh = device.ssh
-    if ssh is None or ssh.host_key is None:
+    if ssh is None or not ssh.is_known:
         return None
-    return Login(device.name, ssh.host, ssh.port, ssh.user, ssh.host_key)
+    login = Login(device.name, ssh.host, ssh.port, ssh.user, ssh.host_key or "")
+    if login.host_key:
+        return login
+    return replace(login, host_cas=ssh.host_cas, principal=ssh.principal)
 
 
 class AsyncSsh:
@@ -129,12 +138,7 @@ class AsyncSsh:
     async def connect(self, login: Login) -> AsyncIterator[Session]:
         import asyncssh
 
-        try:
-            pinned = asyncssh.import_public_key(login.host_key)
-        except asyncssh.KeyImportError:
-            raise HostKeyMismatch(
-                login.node, "its ssh.hostKey in the repository is not a public key"
-            ) from None
+        trust = _trust(login)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._seconds):
@@ -142,8 +146,7 @@ class AsyncSsh:
                         login.host,
                         login.port,
                         username=login.user,
-                        known_hosts=([pinned], [], []),
-                        server_host_key_algs=_host_key_algorithms(pinned),
+                        **trust,
                         keepalive_interval=KEEPALIVE_SECONDS,
                         **_PUBLIC_KEYS_ONLY,
                         **await offer(self._identity, login.node, stack),
@@ -217,6 +220,35 @@ async def _beginning(stream: asyncssh.SSHReader[bytes]) -> bytes:
     while chunk := await stream.read(65536):
         kept = (kept + chunk)[:STDERR_BYTES]
     return kept
+
+
+def _trust(login: Login) -> dict[str, Any]:
+    """asyncssh's options for the one host key, or the host CAs, that are taken."""
+    import asyncssh
+
+    field = "ssh.hostKey" if login.host_key else "tailnet.hostCA"
+    try:
+        if login.host_key:
+            pinned = asyncssh.import_public_key(login.host_key)
+            algorithms = _host_key_algorithms(pinned)
+            return {
+                "known_hosts": ([pinned], [], []),
+                "server_host_key_algs": algorithms,
+            }
+        return {
+            "known_hosts": (
+                [],
+                list(map(asyncssh.import_public_key, login.host_cas)),
+                [],
+            ),
+            "server_host_key_algs": [
+                f"{kind}-cert-v01@openssh.com" for kind in HOST_KEY_TYPES
+            ],
+            "host_key_alias": login.principal,
+        }
+    except asyncssh.KeyImportError:
+        message = f"its {field} in the repository is not a public key"
+        raise HostKeyMismatch(login.node, message) from None
 
 
 def _host_key_algorithms(pinned: asyncssh.SSHKey) -> list[str]:
@@ -302,6 +334,14 @@ def _system(login: Login, error: OSError) -> str:
 
 
 def _other_host_key(login: Login) -> HostKeyMismatch:
+    if not login.host_key:
+        return HostKeyMismatch(
+            login.node,
+            f"{login.where} shows no valid certificate for {login.principal} by the "
+            "repository's tailnet.hostCA",
+            "sign its host key for that name, or pin the key as the device's "
+            "ssh.hostKey",
+        )
     return HostKeyMismatch(
         login.node,
         f"{login.where} has another host key than the repository's ssh.hostKey",

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tailgit.load.delegations import check_delegations
 from tailgit.load.documents import elsewhere, read_sections
 from tailgit.load.git import Repo
 from tailgit.load.source import ROOT_FILE, Source, open_source, root_of, roots_of
@@ -58,6 +59,7 @@ def load_from(source: Source, root: str) -> Loaded:
         later: list[Finding] = Bounded()
         try:
             sections = read_sections(source, root, findings)
+            check_delegations(sections, root, findings)
             tailnet = build_tailnet(sections, root_file, later)
         except TooManyFindings:
             sections, tailnet = Sections(), None

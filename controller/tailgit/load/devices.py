@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -31,15 +32,22 @@ from tailgit.model.text import shown
 _TAKEN = ("localhost",)
 
 
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all devices of a tailnet share: its name, domain, ranges and host CAs."""
+
+    tailnet: str
+    domain: str
+    ipv4: IPv4Network
+    ipv6: IPv6Network
+    host_cas: tuple[str, ...] = ()
+
+
 def build_devices(
-    sections: Sections,
-    tailnet: str,
-    ipv4: IPv4Network,
-    ipv6: IPv6Network,
-    findings: list[Finding],
+    sections: Sections, common: Common, findings: list[Finding]
 ) -> dict[str, Device]:
     """Every device by name, in order; what can't be parsed becomes a finding."""
-    builder = _Builder(tailnet, ipv4, ipv6, findings)
+    builder = _Builder(common, findings)
     devices = {}
     for name, section in sorted(sections.keyed["devices"].items()):
         own = section[name]
@@ -52,18 +60,12 @@ def build_devices(
 
 
 class _Builder:
-    """What all devices of a tailnet share while they are built."""
+    """From a device's mapping to a device."""
 
-    def __init__(
-        self,
-        tailnet: str,
-        ipv4: IPv4Network,
-        ipv6: IPv6Network,
-        findings: list[Finding],
-    ) -> None:
-        self.tailnet = tailnet
-        self.ipv4 = ipv4
-        self.ipv6 = ipv6
+    def __init__(self, common: Common, findings: list[Finding]) -> None:
+        self.common = common
+        self.tailnet = common.tailnet
+        self.ipv4, self.ipv6 = common.ipv4, common.ipv6
         self.findings = findings
 
     def add(self, code: str, at: Place, message: str, help_: str = "") -> None:
@@ -78,7 +80,7 @@ class _Builder:
         endpoints = self.endpoints(about)
         ipv4 = self.pinned_ipv4(about) or ipv4_of(self.tailnet, oldest, self.ipv4)
         ipv6 = self.pinned_ipv6(about) or ipv6_of(self.tailnet, oldest, self.ipv6)
-        ssh = self.ssh(about, own, endpoints, ipv4)
+        ssh = self.ssh(name, about, endpoints, ipv4, says_so="ssh" in own)
         tags = tuple(sorted(set(_texts(about.get("tags")))))
         owner = about.get("owner")
         return Device(
@@ -223,11 +225,18 @@ class _Builder:
         return prefix
 
     def ssh(
-        self, about: Map, own: Map, endpoints: tuple[Endpoint, ...], ipv4: IPv4Address
+        self,
+        name: str,
+        about: Map,
+        endpoints: tuple[Endpoint, ...],
+        ipv4: IPv4Address,
+        *,
+        says_so: bool,
     ) -> Ssh | None:
+        """The way in; None without a host, an error if the device `says_so` itself."""
         section = about.get("ssh")
         if not isinstance(section, Map):
-            return Ssh(str(endpoints[0].address)) if endpoints else None
+            section = Map(about.file, about.start)
         host = section.get("host")
         tunnel = section.get("via") == "tunnel"
         if tunnel and host:
@@ -239,8 +248,8 @@ class _Builder:
             host = str(endpoints[0].address)
         if not host:
             # Defaults for a whole file also meet devices that nobody logs in to.
-            if "ssh" in own:
-                at, help_ = own.at("ssh"), "add `host:` to it, or an endpoint"
+            if says_so:
+                at, help_ = about.at("ssh"), "add `host:` to it, or an endpoint"
                 self.add("no-ssh-host", at, "`ssh` has no host to log in to", help_)
             return None
         if "%" in str(host):
@@ -253,7 +262,19 @@ class _Builder:
             _number(section, "port") or 22,
             str(user) if isinstance(user, str) else "tailgit",
             self.host_key(section),
+            self.common.host_cas,
+            self.principal(name, str(host)),
         )
+
+    def principal(self, name: str, host: str) -> str:
+        """What a host certificate must name: an address says nothing of a machine."""
+        if not self.common.host_cas:
+            return ""
+        try:
+            ip_address(host)
+        except ValueError:
+            return host
+        return f"{name}.{self.common.domain}"
 
     def host_key(self, section: Map) -> str | None:
         text = section.get("hostKey")

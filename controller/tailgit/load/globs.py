@@ -57,7 +57,7 @@ class Globs:
         found = self.plain.intersection(around(path)) if self.plain else set()
         names = path.split("/") if self.starred else []
         for text, parts in self.starred.items():
-            if len(parts) <= len(names) and all(map(_fits, parts, names)):
+            if len(parts) <= len(names) and all(map(fits, parts, names)):
                 found.add(text)
         self.used |= found
         return bool(found)
@@ -72,7 +72,7 @@ def around(path: str) -> Iterator[str]:
     yield path
 
 
-def _fits(pieces: list[str], name: str) -> bool:
+def fits(pieces: list[str], name: str) -> bool:
     """Whether a name is the pieces with any text between them, in linear time."""
     first, last = pieces[0], pieces[-1]
     if len(pieces) == 1:

@@ -13,7 +13,7 @@ from typing import Any
 
 import tailgit
 from tailgit.load.deadlines import read_deadline
-from tailgit.load.devices import build_devices
+from tailgit.load.devices import Common, build_devices
 from tailgit.load.dns import build_dns
 from tailgit.load.hostkeys import is_ssh_key
 from tailgit.load.located import Items, Map
@@ -62,7 +62,9 @@ def build_tailnet(
         message = f"`{shown(domain)}` is a whole top-level domain"
         help_ = f"put a label of your own before it: `{shown(f'{name}.{domain}')}`"
         findings.append(finding("bad-value", section.at("domain"), message, help_))
-    devices = build_devices(sections, name, ipv4, ipv6, findings)
+    host_cas = _host_cas(section, findings)
+    common = Common(name, domain, ipv4, ipv6, host_cas)
+    devices = build_devices(sections, common, findings)
     hosts = _hosts(sections, findings)
     _no_policy(sections, findings)
     rules, tests = build_policy(sections, findings)
@@ -82,7 +84,7 @@ def build_tailnet(
         tests=tests,
         dns=build_dns(sections, domain, devices, findings),
         controller=_controller(section, findings),
-        host_cas=_host_cas(section, findings),
+        host_cas=host_cas,
         generated=_generated(sections),
     )
 

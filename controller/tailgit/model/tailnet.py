@@ -44,12 +44,23 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Ssh:
-    """How the controller logs in; `host_key` (`TYPE BASE64`) is set by enrolment."""
+    """How the controller logs in, and how it knows that it is the right machine.
+
+    `host_key` (`TYPE BASE64`) is set by enrolment and then the only one taken. Without
+    it the host shows a certificate for `principal`, signed by one of `host_cas`.
+    """
 
     host: str
     port: int = 22
     user: str = "tailgit"
     host_key: str | None = None
+    host_cas: tuple[str, ...] = ()
+    principal: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the host can be told from another machine."""
+        return bool(self.host_key or self.host_cas)
 
 
 @dataclass(frozen=True, slots=True)

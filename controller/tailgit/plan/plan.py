@@ -208,7 +208,7 @@ def _row(
     if device.delivery is not Delivery.SSH:
         notes = (f"delivery: {device.delivery}",)
         return Row(name, State.NOT_DELIVERED, digest, notes=notes)
-    if device.ssh is None or device.ssh.host_key is None:
+    if device.ssh is None or not device.ssh.is_known:
         notes = ("no ssh.hostKey in the repository",)
         return Row(name, State.NOT_ENROLLED, digest, notes=notes, unserved=True)
     if isinstance(seen, Observed):
