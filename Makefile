@@ -34,8 +34,10 @@ lab: setup  ## the example tailnet on this machine: up, its tests as packets, do
 golden: setup  ## write the expected outputs of the golden tests anew
 	$(PYTEST) -q -m 'not live' --golden
 
-docs: setup  ## write docs/commands.md anew from the commands' own help
+docs: setup  ## write the pages anew that say what commands, schemas and findings say
 	$(PYTHON) scripts/commands.py
+	$(PYTHON) -m scripts.format
+	$(PYTHON) -m scripts.findings
 
 wheel: setup  ## sdist, wheel from it into dist/, tried in a fresh venv
 	$(PYTHON) scripts/wheel.py

@@ -4,9 +4,14 @@ A wheel carries the four folders as `tailgit/_data/KIND`; a checkout, also one t
 is installed with `pip install -e`, has them beside `controller/`.
 """
 
+from __future__ import annotations
+
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 Kind = Literal["node", "policies", "schemas", "templates"]
 
@@ -22,3 +27,19 @@ def directory(kind: Kind) -> Path:
             return root / kind
     looked = ", ".join(str(root / kind) for root in _ROOTS)
     raise FileNotFoundError(f"tailgit is installed without its {kind}: no {looked}")
+
+
+@cache
+def template(name: str) -> Template:
+    """One of our own templates; an undefined variable is an error, not a blank."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(directory("templates")),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    return environment.get_template(name)

@@ -17,7 +17,7 @@ tailnet:
 PEOPLE = """\
 users:
   ana@acme.com: {name: Ana Lima, role: admin}
-  ben@acme.com: {}
+  ben@acme.com: {disabled: true}
 groups: {group:data-team: [ana@acme.com]}
 """
 

@@ -26,7 +26,7 @@ delegations:
     devices: "data-*"
     tags: ["tag:data-*", tag:etl]
     owners: "*@data.example"
-    dst: ["tag:data-*", "data-*", tag:etl, wiki, "group:*"]
+    dst: ["tag:data-*", "da*", tag:etl, wiki, "group:*"]
     users: ["*@data.example"]
     groups: "group:data-*"
     hosts: ["data-*"]
@@ -35,11 +35,11 @@ delegations:
     fields: [relaySlot]
 """
 CENTRAL = """\
-users: {ana@acme.com: {}}
+users: {ana@acme.com: {}, data-boss@acme.com: {}}
 groups: {group:dba: [ana@acme.com]}
 tagOwners: {tag:db: [], tag:etl: []}
 hosts: {wiki: 10.9.9.9, data-lie: 10.9.9.8, data-net: 10.40.7.0/24}
-devices: {db-1: {tags: [tag:db]}}
+devices: {db-1: {tags: [tag:db]}, dash-1: {tags: [tag:db]}}
 grants: []
 """
 
@@ -62,6 +62,8 @@ INSIDE = [
     "grants: [{src: ['*'], dst: ['10.40.3.0/24'], ip: ['*']}]",
     "grants: [{src: ['*'], dst: [wiki], ip: ['*']}]",
     "grants: [{src: ['*'], dst: [data-net], ip: ['*']}]",
+    "grants: [{src: ['*'], dst: [dash-1], ip: ['*']}]",
+    "devices: {data-7: {tags: [tag:etl]}}\ngrants: [{src: [], dst: [data-7], ip: []}]",
     "grants: [{src: ['*'], dst: ['group:dba'], ip: ['*']}]",
     "acls: [{action: accept, src: ['*'], dst: ['tag:etl:22', '[fd40::1]:80']}]",
     "groups: {group:data-team: [ana@acme.com]}",
@@ -112,6 +114,7 @@ OUTSIDE = [
     ("grants: [{src: ['*'], dst: ['*'], ip: ['*']}]", "open `*`"),
     ("grants: [{src: ['*'], dst: [' tag:db '], ip: ['*']}]", "open ` tag:db `"),
     ("grants: [{src: ['*'], dst: [ana@acme.com], ip: ['*']}]", "open `ana@acme.com`"),
+    ("grants: [{src: [], dst: [data-boss@acme.com], ip: ['*']}]", "data-boss@acme"),
     ("grants: [{src: ['*'], dst: [10.9.9.9], ip: ['*']}]", "open `10.9.9.9`"),
     ("grants: [{src: ['*'], dst: [100.64.0.9], ip: ['*']}]", "open `100.64.0.9`"),
     ("grants: [{src: ['*'], dst: [data-lie], ip: ['*']}]", "open `data-lie`"),
@@ -191,6 +194,19 @@ def test_the_longest_folder_decides(tmp_path: Path) -> None:
         ("teams/data/b.yaml", "group:etl-y"),
         ("teams/data/etl/a.yaml", "group:data-x"),
     ]
+
+
+def test_a_closed_parent(tmp_path: Path) -> None:
+    """A new team's folder can be closed before anybody thinks of it."""
+    files = {
+        "tailnet.yaml": ROOT + "  teams/: {sections: []}\n",
+        "central.yaml": CENTRAL,
+        "teams/data/a.yaml": "tests: []",
+        "teams/new/b.yaml": "tests: []",
+    }
+    write(tmp_path, files)
+    found = [f for f in load(tmp_path).findings if f.code == "outside-delegation"]
+    assert [f.place.file for f in found] == ["teams/new/b.yaml"]
 
 
 @pytest.mark.parametrize(

@@ -9,29 +9,8 @@ into a hole arrives rendered for its language.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from typing import TYPE_CHECKING
 
-from tailgit.resources import directory
-
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-
-@cache
-def template(name: str) -> Template:
-    """One of our own templates; an undefined variable is an error, not a blank."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(directory("templates")),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
-    return environment.get_template(name)
+from tailgit.resources import template
 
 
 class Stencil:

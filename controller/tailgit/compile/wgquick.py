@@ -7,9 +7,9 @@ its own: what this device may reach is still judged by every node at the other e
 from __future__ import annotations
 
 from tailgit.compile.compiler import Compiler
-from tailgit.compile.stencil import template
 from tailgit.compile.wireguard import FWMARK, MTU
 from tailgit.model.tailnet import Device, Tailnet
+from tailgit.resources import template
 
 
 def wg_quick(tailnet: Tailnet, device: Device) -> str:

@@ -4,7 +4,8 @@ A team that owns `teams/data/` changes its folder without the tailnet's owners. 
 counts is not what a value says but which file says it: this walks the documents before
 they are united, where every section, key and value still stands in its file. Nothing is
 allowed that the delegation does not name; a folder that no delegation names may define
-everything. The longest folder that matches decides alone.
+everything. The longest folder that matches decides alone, so `teams/: {sections: []}`
+closes every folder of a team that has no delegation of its own yet.
 
 What gives a device power over others than its own rules do (an owner's access, a pinned
 address, an old name that addresses follow from, being a relay) is allowed by name only.
@@ -237,7 +238,11 @@ class _Folder:
             return bool(inside)
         if self.delegation.allows("groups", text):
             return False  # whoever fills a group would open any person's devices
-        return self.delegation.allows("dst", text)
+        if _kind(text) == "name" and self.delegation.allows("devices", text):
+            return True
+        kinds = (_kind(text), "*")
+        alike = (each for each in self.delegation.globs["dst"] if _kind(each) in kinds)
+        return any(fits(each.split("*"), text) for each in alike)
 
     def addresses(self, value: Map) -> Iterator[Finding]:
         """The addresses of aliases and ipsets: within the delegated subnets."""
@@ -266,6 +271,16 @@ class _Folder:
             if isinstance(name, str) and not self.delegation.allows("records", name):
                 what = f"define the name `{shown(name)}`"
                 yield self.finding(item.at("name"), what, "widen its `records`")
+
+
+def _kind(text: str) -> str:
+    """Which sort of thing a selector or pattern names: `data-*` is no user."""
+    if text == "*":
+        return text
+    if "@" in text:
+        return "user"
+    prefix, colon, _ = text.partition(":")
+    return prefix if colon else "name"
 
 
 def _items(value: object) -> Iterable[Any]:

@@ -191,7 +191,9 @@ def _with_included(
         path = _normal(root, include)
         entry = source.entry(path) if path else None
         if entry is None:
-            why = "is not in this repository" if path else "leads out of the repository"
+            why = "is not in this repository"
+            if path is None:
+                why = "leads out of the repository, or there is no git repository"
             message = f"`{shown(include)}` {why}"
             help_ = "paths are relative to the folder of tailnet.yaml"
             findings.append(finding("unknown-include", place, message, help_))

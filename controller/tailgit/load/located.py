@@ -12,20 +12,20 @@ from typing import Any
 
 from tailgit.model.findings import Place
 
-_COLUMN_BITS = 26  # more columns than a file may have bytes
-_COLUMN_MASK = (1 << _COLUMN_BITS) - 1
+COLUMN_BITS = 26  # more columns than a file may have bytes
+_COLUMN_MASK = (1 << COLUMN_BITS) - 1
 
 Position = int
 
 
 def position(line: int, column: int) -> Position:
     """Line and column, both from 0, as one integer."""
-    return line << _COLUMN_BITS | column
+    return line << COLUMN_BITS | column
 
 
 def place(file: str, at: Position) -> Place:
     """The place as people count: from 1."""
-    return Place(file, (at >> _COLUMN_BITS) + 1, (at & _COLUMN_MASK) + 1)
+    return Place(file, (at >> COLUMN_BITS) + 1, (at & _COLUMN_MASK) + 1)
 
 
 class Quoted(str):

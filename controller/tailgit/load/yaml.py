@@ -29,7 +29,7 @@ from yaml.events import (
 
 from tailgit.errors import TailgitError
 from tailgit.load.decode import decode
-from tailgit.load.located import Items, Map, Quoted, place, position
+from tailgit.load.located import COLUMN_BITS, Items, Map, Quoted, place, position
 from tailgit.load.mistakes import explain_error, explain_pair
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
@@ -49,6 +49,8 @@ _NOT_TEXT = {
 _NUMBER = re.compile(
     r"[-+]?(0[xob][0-9a-fA-F_]+|[0-9][0-9_:]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?)"
 )
+
+_MOST_GOOD_KEYS = 1000
 
 _CORE_TAG = "tag:yaml.org,2002:"
 
@@ -100,6 +102,7 @@ class _Builder:
         self.file = file
         self.findings = findings
         self.pair: Map | None = None  # a mapping without braces, already explained
+        self.good_keys: set[str] = set()  # the same few keys come again and again
 
     def build(self, next_event: Callable[[], Any]) -> Map | None:
         """The mapping of the first document; `_Stop` where nothing can follow."""
@@ -108,24 +111,29 @@ class _Builder:
         key: str | None = None  # in a Map: the key whose value comes next
         key_at = 0
         stack: list[tuple[Any, str | None, int]] = []
-        file = self.file
-        while True:
+        file, good = self.file, self.good_keys
+        while True:  # a quarter of a million times for ten thousand devices
             event = next_event()
             kind = type(event)
             if kind is ScalarEvent:
                 mark = event.start_mark
-                at = position(mark.line, mark.column)
+                at = mark.line << COLUMN_BITS | mark.column
                 if event.anchor is not None or event.tag is not None:
                     self.refuse_decoration(event, at)
-                text = event.value
-                plain = event.style == ""
+                value: Any = event.value
                 if key is None and type(here) is Map:
-                    key, key_at = self.key(here, text, plain, at), at
+                    if value in good and value not in here and here is not self.pair:
+                        key, key_at = value, at
+                    else:
+                        key, key_at = self.key(here, value, event.style == "", at), at
                     continue
-                value: Any = text if plain else Quoted(text)
+                if event.style != "":
+                    value = Quoted(value)
+                if here is None and (value != "" or event.style != ""):
+                    self.refuse_root(at)  # an empty document is no slip, other text is
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
                 mark = event.start_mark
-                at = position(mark.line, mark.column)
+                at = mark.line << COLUMN_BITS | mark.column
                 if event.anchor is not None or event.tag is not None:
                     self.refuse_decoration(event, at)
                 if len(stack) >= MAX_DEPTH:
@@ -174,8 +182,6 @@ class _Builder:
             elif here is not None:
                 here.append(value)
                 here.values_at.append(at)
-            elif value is not root and value != "":  # an empty document is no slip
-                self.refuse_root(at)
 
     def key(self, here: Map, text: str, plain: bool, at: int) -> str:
         """The key to store the coming value under; `_DROPPED` if it may not be."""
@@ -201,6 +207,8 @@ class _Builder:
                 f'write `"{text}":`' if text else "write `key: value`",
             )
             return _DROPPED
+        if plain and len(self.good_keys) < _MOST_GOOD_KEYS:
+            self.good_keys.add(text)
         return text
 
     def is_bare_pair(self, event: Any) -> bool:
