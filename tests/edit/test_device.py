@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailgit.edit import device as edit
+from tailgit.edit import spans
 from tailgit.edit.device import set_device
 from tailgit.edit.files import replace_file
 from tailgit.errors import InvalidTailnet, Refused, SourceError, UsageError
@@ -51,7 +51,7 @@ CASES = {
     "quotes kept": (
         f"devices:\n  d: {{publicKey: '{OTHER_KEY}', tags: [tag:x]}}\n",
         {("publicKey",): KEY},
-        f'devices:\n  d: {{publicKey: "{KEY}", tags: [tag:x]}}\n',
+        f"devices:\n  d: {{publicKey: '{KEY}', tags: [tag:x]}}\n",
     ),
     "flow, absent": (
         "devices: {a: {tags: [tag:x]}, d: {tags: [tag:x] }, e: {tags: [tag:x]}}\n",
@@ -236,7 +236,7 @@ def test_a_wrong_edit_is_caught(
     text = "devices:\n  d:\n    tags: [tag:x]\n  e: {tags: [tag:x]}\n"
     write(tmp_path, {"tailnet.yaml": HEAD + REST, "d.yaml": text})
     # Valid YAML and a valid key, but not the one that was asked for.
-    monkeypatch.setattr(edit, "_scalar", lambda *_, **__: OTHER_KEY)
+    monkeypatch.setattr(spans, "flow", lambda _: OTHER_KEY)
     with pytest.raises(Refused, match="can't be edited safely"):
         set_device(tmp_path, "d", {("publicKey",): KEY})
     assert (tmp_path / "d.yaml").read_text() == text

@@ -56,6 +56,10 @@ def is_identity_of(tailnet: Tailnet, selector: Selector, device: Device) -> bool
             return bool(device.tags)
         case Kind.ANY | Kind.HOST | Kind.PREFIX | Kind.SELF:
             return False
+        case Kind.ROLE | Kind.DOMAIN | Kind.SHARED | Kind.INTERNET:
+            return False  # the loader refuses them so far
+        case Kind.DANGER_ALL | Kind.IPSET:
+            return False
         case _:
             assert_never(selector.kind)
 

@@ -1,4 +1,4 @@
-"""Devices against each other: one owner, one address, one key, one endpoint."""
+"""Devices against each other: one owner, address, key, endpoint and slot for each."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def check_devices(tailnet: Tailnet) -> Iterator[Finding]:
     yield from _clashes(tailnet, "ipv4", lambda device: (device.ipv4,))
     yield from _clashes(tailnet, "ipv6", lambda device: (device.ipv6,))
     yield from _same_keys(tailnet)
+    yield from _same_slots(tailnet)
     yield from _same_endpoints(tailnet)
     yield from _old_names(tailnet)
     for name, host in tailnet.hosts.items():
@@ -71,7 +72,8 @@ def _clashes(
             if isinstance(address, IPv4Address) and offers < _MOST_OFFERS:
                 offers += 1
                 free = _free_address(tailnet, device, taken)
-                help_ = f"pin the newer of the two, for example `ipv4: {free}`"
+                help_ = f"pin the newer of the two, for example `ipv4: {free}`: "
+                help_ += "`tailgit pin` writes such a line"
             yield finding(
                 "address-clash",
                 _at(device, key) if _has(device, key) else device.place,
@@ -100,18 +102,67 @@ def _has(device: Device, key: str) -> bool:
     return device.origin is not None and device.origin.at(key) != device.origin.at()
 
 
+_KEYS = {
+    "publicKey": "the public key",
+    "nextPublicKey": "the next public key",
+    "relayPublicKey": "the relay's public key",
+}
+
+
 def _same_keys(tailnet: Tailnet) -> Iterator[Finding]:
-    shared = _shared(
-        tailnet, lambda device: (device.public_key,) if device.public_key else ()
+    """A key is one device's and for one purpose, now and after a rotation."""
+    first: dict[str, tuple[Device, str]] = {}
+    for name in sorted(tailnet.devices):
+        device = tailnet.devices[name]
+        keys = device.public_key, device.next_public_key, device.relay_public_key
+        for field, key in zip(_KEYS, keys, strict=True):
+            if key is None:
+                continue
+            other, others_field = first.setdefault(key, (device, field))
+            if (other, others_field) != (device, field):
+                yield _same_key(device, field, other, others_field)
+
+
+def _same_key(device: Device, field: str, other: Device, others_field: str) -> Finding:
+    help_ = "every device has its own: enroll it again"
+    if device is other and field == "nextPublicKey":
+        message = f"the next public key of `{device.name}` is the one that it has"
+        help_ = (
+            "a rotation needs another key; take `nextPublicKey` out if there is none"
+        )
+    elif device is other:
+        message = f"`{field}` and `{others_field}` of `{device.name}` are one key"
+        # What is sent through the relay could be played back at the other interface.
+        help_ = "sessions through relays have a key pair of their own: make another"
+    elif field == others_field == "publicKey":
+        message = f"`{device.name}` has the public key of `{other.name}`"
+    else:
+        message = (
+            f"{_KEYS[field]} of `{device.name}` is {_KEYS[others_field]} of "
+            f"`{other.name}`"
+        )
+    return finding(
+        "duplicate-public-key",
+        _at(device, field),
+        message,
+        help_,
+        [_at(other, others_field)],
     )
-    for _, (first, *others) in shared:
+
+
+def _same_slots(tailnet: Tailnet) -> Iterator[Finding]:
+    """Also those of disabled devices: they come back with the slot that they had."""
+    shared = _shared(
+        tailnet, lambda each: () if each.relay_slot is None else (each.relay_slot,)
+    )
+    for slot, (first, *others) in shared:
         for device in others:
             yield finding(
-                "duplicate-public-key",
-                _at(device, "publicKey"),
-                f"`{device.name}` has the public key of `{first.name}`",
-                "every device has its own: enroll it again",
-                [_at(first, "publicKey")],
+                "slot-clash",
+                _at(device, "relaySlot"),
+                f"`{device.name}` and `{first.name}` both have the relay slot {slot}",
+                "take it out at the newer of the two; `tailgit pin` writes a free one",
+                [_at(first, "relaySlot")],
             )
 
 

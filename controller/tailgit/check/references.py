@@ -34,6 +34,9 @@ def check_references(tailnet: Tailnet) -> Iterator[Finding]:
     origins = approvers.origins or (None,) * len(approvers.routes)
     for (_, who), origin in zip(approvers.routes, origins, strict=True):
         yield from names.of_list(who, origin, tailnet.place)
+    exits = approvers.exit_origins or (tailnet.place,) * len(approvers.exit_node)
+    for text, at in zip(approvers.exit_node, exits, strict=True):
+        yield from names.of_approver(text, at)
     for rule in tailnet.rules:
         for selector in (*rule.src, *rule.dst):
             yield from names.of_selector(selector, selector.place or rule.place)
@@ -91,21 +94,24 @@ class _Names:
     def of_list(
         self, texts: tuple[str, ...], origin: Origin | None, place: Place
     ) -> Iterator[Finding]:
-        """Owners of a tag or approvers of a route: selectors that name people."""
+        """Owners of a tag or approvers of a route."""
         for index, text in enumerate(texts):
-            at = _at(origin, place, index)
-            try:
-                selector = parse_selector(text, devices=(), hosts=())
-            except SelectorError as error:
-                help_ = self.with_kind(text) or "write a user, a group or a tag"
-                see = self.see(help_)
-                yield finding(error.code, at, shown(str(error)), help_, see)
-                continue
-            if selector.kind not in (Kind.USER, Kind.GROUP, Kind.TAG, Kind.MEMBER):
-                message = f"`{shown(text)}` can't own or approve anything"
-                yield finding("bad-value", at, message, "write a user, group or tag")
-                continue
-            yield from self.of_selector(selector, at)
+            yield from self.of_approver(text, _at(origin, place, index))
+
+    def of_approver(self, text: str, at: Place) -> Iterator[Finding]:
+        """One who owns or approves something: a selector that names people or tags."""
+        try:
+            selector = parse_selector(text, devices=(), hosts=())
+        except SelectorError as error:
+            help_ = self.with_kind(text) or "write a user, a group or a tag"
+            see = self.see(help_)
+            yield finding(error.code, at, shown(str(error)), help_, see)
+            return
+        if selector.kind not in (Kind.USER, Kind.GROUP, Kind.TAG, Kind.MEMBER):
+            message = f"`{shown(text)}` can't own or approve anything"
+            yield finding("bad-value", at, message, "write a user, group or tag")
+            return
+        yield from self.of_selector(selector, at)
 
     def of_selector(self, selector: Selector, at: Place) -> Iterator[Finding]:
         match selector.kind:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tailgit.cli import inventory
 from tailgit.cli.plan import agreed
 from tailgit.cli.tailnet import Repo, valid_tailnet
 from tailgit.errors import Refused, SourceError, UsageError
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from tailgit.deploy.ssh import Login
     from tailgit.model.tailnet import Device, Tailnet
 
-app = typer.Typer(help="Enroll the machines of a tailnet.", rich_markup_mode=None)
+_ABOUT = "Add, enroll, rename and remove machines."
+
+app = typer.Typer(help=_ABOUT, rich_markup_mode=None)
+app.command()(inventory.add)
 
 _LOGIN = re.compile(
     r"(?P<user>[A-Za-z0-9_.-]+)@(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s\[\]:@]+))"
@@ -35,9 +39,9 @@ _PRINCIPAL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
 
-@app.callback()
+@app.callback(help=_ABOUT)
 def device() -> None:
-    """Enroll the machines of a tailnet."""
+    """The group of commands itself does nothing."""
 
 
 @app.command()
@@ -116,6 +120,10 @@ def enroll(
     _report(node, key, public, proof, written)
 
 
+app.command()(inventory.rename)
+app.command()(inventory.remove)
+
+
 def _device(tailnet: Tailnet, name: str) -> Device:
     """The device of that name; a `UsageError` that may know a better one."""
     found = tailnet.devices.get(name)
@@ -123,7 +131,7 @@ def _device(tailnet: Tailnet, name: str) -> Device:
         raise UsageError(
             f"{tailnet.name} has no device `{shown(name)}`",
             meant(name, tailnet.devices)
-            or "declare it first: an owner or tags, and its endpoints",
+            or f"declare it first: tailgit device add {shown(name)}",
         )
     if found.disabled:
         raise Refused(f"{name} is disabled", "take `disabled: true` out first")

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tailgit.errors import InvalidTailnet, SourceError
+from tailgit.errors import InvalidTailnet, SourceError, UsageError
 
 if TYPE_CHECKING:
+    from tailgit.check import Surroundings
+    from tailgit.check.together import Checked
     from tailgit.load import Loaded
+    from tailgit.load.source import Source
     from tailgit.model.findings import Finding
     from tailgit.model.tailnet import Tailnet
 
@@ -26,26 +29,61 @@ Format = Annotated[
     typer.Option("--format", help="For people or for programs."),
 ]
 
+MOST_TAILNETS = 100
+"""Of one check. Each costs a load, and a stranger's branch may hold any number."""
+
 
 def examined(
-    path: Path, revision: str | None = None, *, tests: bool = True
+    path: Path,
+    revision: str | None = None,
+    *,
+    tests: bool = True,
+    surroundings: Surroundings | None = None,
 ) -> tuple[Loaded, tuple[Finding, ...]]:
     """What lies at `path` (in `revision`, else in the files) and all findings.
 
     The policy's own `tests:` count as findings; they are run once nothing else is
     wrong, since a test of a broken policy fails for a reason that is already said.
     Without `tests` they are left out: whoever asks why one fails must get an answer.
+    Without `surroundings` it is judged at the present time.
     """
-    from tailgit.access import run_tests
-    from tailgit.check import examine
     from tailgit.load import load
-    from tailgit.model.findings import in_order
 
     loaded = load(path, revision)
-    findings = examine(loaded)
+    return loaded, _findings(loaded, surroundings, tests=tests)
+
+
+def examined_all(
+    source: Source, folder: str, path: Path, surroundings: Surroundings
+) -> tuple[Checked, ...]:
+    """Every tailnet that `path` (`folder` in the source) means, with all findings."""
+    from tailgit.check.together import Checked, together
+    from tailgit.load import load_from
+    from tailgit.load.source import root_of, roots_of
+
+    # Where there is none, root_of says so.
+    roots = roots_of(source, folder) or (root_of(source, folder, path),)
+    if len(roots) > MOST_TAILNETS:
+        raise UsageError(
+            f"{len(roots)} tailnets, and one check takes {MOST_TAILNETS}",
+            "name a folder that holds fewer",
+        )
+    loaded = (load_from(source, root) for root in roots)
+    return together(Checked(each, _findings(each, surroundings)) for each in loaded)
+
+
+def _findings(
+    loaded: Loaded, surroundings: Surroundings | None, *, tests: bool = True
+) -> tuple[Finding, ...]:
+    from tailgit.access import run_tests
+    from tailgit.check import examine
+    from tailgit.cli.surroundings import surroundings as present
+    from tailgit.model.findings import in_order
+
+    findings = examine(loaded, surroundings or present())
     if tests and loaded.tailnet and not any(finding.is_error for finding in findings):
         findings = in_order((*findings, *run_tests(loaded.tailnet)))
-    return loaded, findings
+    return findings
 
 
 def valid(path: Path, revision: str | None = None, *, tests: bool = True) -> Loaded:

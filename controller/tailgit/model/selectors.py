@@ -29,6 +29,12 @@ class Kind(StrEnum):
     MEMBER = "autogroup:member"
     TAGGED = "autogroup:tagged"
     SELF = "autogroup:self"
+    ROLE = "autogroup:ROLE"
+    DOMAIN = "user:*@DOMAIN"
+    SHARED = "autogroup:shared"
+    INTERNET = "autogroup:internet"
+    DANGER_ALL = "autogroup:danger-all"
+    IPSET = "ipset"
 
 
 IDENTITY = frozenset(

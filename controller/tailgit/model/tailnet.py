@@ -29,6 +29,10 @@ class Delivery(StrEnum):
     WG_QUICK = "wg-quick"
 
 
+Attribute = str | int | bool
+"""A value of a device's attribute, and what a posture compares it with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a device's WireGuard is reached from outside: an address and a UDP port."""
@@ -111,7 +115,7 @@ class Device:
     relay_public_key: str | None = None
     mailbox: bool = False
     pull_key: str | None = None
-    attributes: tuple[tuple[str, str | int | bool], ...] = ()
+    attributes: tuple[tuple[str, Attribute], ...] = ()
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -162,11 +166,98 @@ class TagOwner:
 
 
 @dataclass(frozen=True, slots=True)
+class IpSet:
+    """A named set of addresses; `prefixes` is what is left after all its entries."""
+
+    name: str
+    prefixes: tuple[Network, ...]
+    place: Place
+
+
+Operator = Literal[
+    "==", "!=", "<", "<=", ">", ">=", "IN", "NOT IN", "IS SET", "NOT SET"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One line of a posture; `values` has one entry but for IN, NOT IN, (NOT) SET."""
+
+    attribute: str
+    operator: Operator
+    values: tuple[Attribute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Posture:
+    """What a device must be like: all conditions hold."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """An application capability of a grant; each value is canonical JSON text."""
+
+    capability: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SshRule:
+    """Who may log in as whom (POLICY.md §6).
+
+    `users` are login names, `autogroup:nonroot` and `localpart:*@DOMAIN` as written
+    and trimmed. `check_period` is in seconds, 0 for `always`, None for the default.
+    """
+
+    action: Literal["accept", "check"]
+    src: tuple[Selector, ...]
+    dst: tuple[Selector, ...]
+    users: tuple[str, ...]
+    place: Place
+    check_period: int | None = None
+    accept_env: tuple[str, ...] = ()
+    posture: tuple[str, ...] = ()
+    name: str = ""
+    description: str = ""
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SshTest:
+    """An example of the ssh rules: login names that `src` may use on every `dst`."""
+
+    src: Selector
+    dst: tuple[Selector, ...]
+    place: Place
+    accept: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, Attribute], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAttr:
+    """Attributes for devices: every target gets every one of `attributes`."""
+
+    target: tuple[Selector, ...]
+    place: Place
+    attributes: tuple[str, ...] = ()
+    ip_pool: tuple[Network, ...] = ()
+    app: tuple[App, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One box of the policy: any of `src` may reach any of `dst` on `ports`.
 
     An acl whose destinations open different ports becomes one rule for each port
-    set; a grant is always one. Rules only allow; their order means nothing.
+    set; a grant is always one. Rules only allow; their order means nothing. With
+    `via` (tags) only routers that have one of them carry it; with `posture` the source
+    must have one of those; `app` capabilities open no ports.
     """
 
     src: tuple[Selector, ...]
@@ -178,6 +269,9 @@ class Rule:
     description: str = ""
     disabled: bool = False
     expires: Deadline | None = None
+    posture: tuple[str, ...] = ()
+    via: tuple[str, ...] = ()
+    app: tuple[App, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +298,7 @@ class Test:
     deny: tuple[Target, ...]
     place: Place
     protocol: int | None = None
+    attributes: tuple[tuple[str, Attribute], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +364,8 @@ class Tailnet:
     """A whole tailnet: the union of every file below its root.
 
     Mappings are sorted by key at construction; nothing depends on file order but
-    `rules` and `tests`, which keep the bytewise order of their files.
+    `rules` and `tests`, which keep the bytewise order of their files. `everybody` is
+    what `*` in a src means besides approved subnets; the tailnet's own ranges if empty.
     """
 
     name: str
@@ -289,6 +385,13 @@ class Tailnet:
     controller: Controller | None = None
     host_cas: tuple[str, ...] = ()
     generated: tuple[Generated, ...] = ()
+    ipsets: Mapping[str, IpSet] = field(default_factory=dict)
+    postures: Mapping[str, Posture] = field(default_factory=dict)
+    default_src_posture: tuple[str, ...] = ()
+    ssh_rules: tuple[SshRule, ...] = ()
+    ssh_tests: tuple[SshTest, ...] = ()
+    node_attrs: tuple[NodeAttr, ...] = ()
+    everybody: tuple[Network, ...] = ()
 
     @property
     def interface(self) -> str:
