@@ -52,8 +52,8 @@ def init(
     """Begin a tailnet: write its first files.
 
     Asks for what no flag says; without a terminal name, domain and user must be
-    given. Writes tailnet.yaml, people.yaml and policy.yaml into PATH, and with --ci
-    a pipeline that checks every change. Nothing that exists is touched: if one of
+    given. Writes tailnet.yaml, people.yaml and policy.yaml into PATH, a schema for
+    editors beside them, and with --ci a pipeline that checks every change. Nothing that exists is touched: if one of
     the files is there, none is written. Where there is no git repository yet, one is
     made.
 

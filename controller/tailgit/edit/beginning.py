@@ -6,6 +6,7 @@ schema that will judge it later, before it gets into a file.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 import tailgit
+from tailgit.edit.schema import editor_schema
 from tailgit.errors import UsageError
 from tailgit.load.shape import schemas
 from tailgit.model.text import shown
@@ -21,6 +23,8 @@ from tailgit.resources import template
 Forge = Literal["github", "gitlab"]
 
 FILES = ("tailnet.yaml", "people.yaml", "policy.yaml")
+SCHEMA = ".tailgit/schema.json"
+"""What the first line of each of them leads an editor to; a dot name is not read."""
 _CI = {"github": ".github/workflows/tailgit.yaml", "gitlab": ".gitlab-ci.yml"}
 _FIELDS = {
     "name": ("tailnet.schema.json", "name"),
@@ -62,9 +66,10 @@ def first_files(answers: Answers) -> Mapping[str, bytes]:
         if said:
             raise UsageError(said)
     values = {field: str(getattr(answers, field)) for field in answers.__slots__}
-    return {
+    files = {
         name: template(f"init/{name}.j2").render(**values).encode() for name in FILES
     }
+    return {**files, SCHEMA: json.dumps(editor_schema()).encode() + b"\n"}
 
 
 def ci_file(forge: Forge, path: str, branch: str) -> tuple[str, bytes]:
