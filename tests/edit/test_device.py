@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailgit.edit import spans
-from tailgit.edit.device import set_device
+from tailgit.edit.device import set_device, set_devices
 from tailgit.edit.files import replace_file
 from tailgit.errors import InvalidTailnet, Refused, SourceError, UsageError
 from tailgit.load import load
@@ -251,6 +251,56 @@ def test_a_file_that_changed_meanwhile_is_left(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         replace_file(tmp_path / "missing", b"", b"x")
     assert names(tmp_path) == ["a"]
+
+
+def test_several_devices_at_once(tmp_path: Path) -> None:
+    """Numbers, lists and text, in two files, with one load; the paths come back."""
+    write(
+        tmp_path,
+        {
+            "tailnet.yaml": HEAD + REST,
+            "a.yaml": "devices:\n  a: {tags: [tag:x]}\n  b:\n    tags: [tag:x]\n",
+            "c.yaml": "devices:\n  c: {tags: [tag:x], formerly: [old]}\n",
+            "e.yaml": "devices: {e: {tags: [tag:x]}}\n",
+        },
+    )
+    wanted: dict[str, dict[tuple[str, ...], str | int | list[str]]] = {
+        "a": {("relaySlot",): 3, ("ipv4",): "100.64.0.9"},
+        "b": {("relaySlot",): 4, ("formerly",): ["one", "two"]},
+        "c": {("formerly",): ["older", "old"], ("publicKey",): ""},
+    }
+    files = set_devices(tmp_path, wanted)
+    assert files == (tmp_path / "a.yaml", tmp_path / "c.yaml")
+    assert (tmp_path / "a.yaml").read_text() == (
+        "devices:\n  a: {tags: [tag:x], relaySlot: 3, ipv4: 100.64.0.9}\n"
+        "  b:\n    tags: [tag:x]\n    relaySlot: 4\n    formerly: [one, two]\n"
+    )
+    assert (tmp_path / "c.yaml").read_text() == (
+        "devices:\n  c: {tags: [tag:x], formerly: [older, old]}\n"
+    )
+    assert set_devices(tmp_path, wanted) == ()
+
+
+def test_several_devices_or_none(tmp_path: Path) -> None:
+    """One that is not there, or one bad value: no file is written."""
+    one, two = "devices: {a: {tags: [tag:x]}}\n", "devices: {b: {tags: [tag:x]}}\n"
+    write(tmp_path, {"tailnet.yaml": HEAD + REST, "a.yaml": one, "b.yaml": two})
+    slot = {("relaySlot",): 3}
+    with pytest.raises(UsageError, match="no device `x`"):
+        set_devices(tmp_path, {"a": slot, "x": slot})
+    with pytest.raises(InvalidTailnet):
+        set_devices(tmp_path, {"a": slot, "b": {("relaySlot",): -3}})
+    assert (tmp_path / "a.yaml").read_text() == one
+    assert (tmp_path / "b.yaml").read_text() == two
+
+
+def test_an_error_that_was_there_is_no_hindrance(tmp_path: Path) -> None:
+    """A pin mends two devices with one address: the clash must not stop it."""
+    pinned = "{tags: [tag:x], ipv4: 100.64.0.9}"
+    text = f"devices: {{a: {pinned}, b: {pinned}}}"
+    write(tmp_path, {"tailnet.yaml": HEAD + REST, "d.yaml": text})
+    set_devices(tmp_path, {"b": {("ipv4",): "100.64.0.10"}})
+    assert "b: {tags: [tag:x], ipv4: 100.64.0.10}" in (tmp_path / "d.yaml").read_text()
 
 
 BLANK = st.sampled_from(["", "  # a comment", "   "])

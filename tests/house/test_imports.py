@@ -43,6 +43,8 @@ OUTSIDE = {
 LOAD_MAY = {"git", "subprocess", "os.environ"}
 """`load` is where git and files are read (DESIGN §3)."""
 
+_ENVIRONMENT = ("os.environ", "os.getenv", "os.environb")
+
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -84,11 +86,12 @@ def reaches(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if name in ("os.environ", "os.getenv"):
             yield line, "os.environ"
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            if ast.unparse(node) in ("os.environ", "os.getenv", "os.environb"):
+        match node:
+            # `surroundings.now` is a value that somebody else has read off the clock.
+            case ast.Call(func=ast.Attribute(attr="now" | "utcnow" | "today" as name)):
+                yield node.lineno, f"the clock ({name})"
+            case ast.Attribute() if ast.unparse(node) in _ENVIRONMENT:
                 yield node.lineno, "os.environ"
-            if node.attr in ("now", "utcnow", "today"):
-                yield node.lineno, f"the clock ({node.attr})"
 
 
 def violations(source: str, package: str) -> list[str]:

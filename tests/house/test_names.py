@@ -14,7 +14,7 @@ OFFERED = {
     "tailgit.access": [
         *("Explanation", "Opening", "Relation", "View", "explain", "run_tests"),
     ],
-    "tailgit.check": ["check", "examine"],
+    "tailgit.check": ["Surroundings", "check", "examine"],
     "tailgit.cli": ["COMMANDS", "main", "run", "top_help", "typer_app"],
     "tailgit.compile": ["Bundle", "Compiler", "compile_tailnet", "compiled_digest"],
     "tailgit.deploy": [],

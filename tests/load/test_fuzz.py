@@ -22,6 +22,7 @@ from tailgit.model.codes import CODES
 from tailgit.report.findings import as_text
 from tests.load import fuzz, strict
 from tests.load.files import ACME, write
+from tests.load.fuzz_damage import Files, change_bytes, change_values
 from tests.load.test_shape import keys
 
 PLAIN = {name: yaml.load(text, Loader=yaml.CBaseLoader) for name, text in ACME.items()}
@@ -86,14 +87,14 @@ def test_any_bytes_anywhere(
     judge(tmp_path_factory.mktemp("fuzz"), {**ACME, name: bytes(content)})
 
 
-@pytest.mark.parametrize("changed", [fuzz.change_bytes, fuzz.change_values])
+@pytest.mark.parametrize("changed", [change_bytes, change_values])
 @given(random=st.randoms(use_true_random=False), seed=st.sampled_from(fuzz.seeds()))
 @settings(max_examples=400)
 def test_check_survives_and_accepts_nothing_wrong(
     tmp_path_factory: pytest.TempPathFactory,
-    changed: Callable[[Random, fuzz.Files], fuzz.Files],
+    changed: Callable[[Random, Files], Files],
     random: Random,
-    seed: fuzz.Files,
+    seed: Files,
 ) -> None:
     """`tailgit check` ends soon, with 0 or 3, and 0 only where strict.py agrees."""
     fuzz.judge(tmp_path_factory.mktemp("fuzz") / "tailnet", changed(random, seed))
@@ -103,7 +104,7 @@ def test_the_same_in_a_process_of_its_own(tmp_path: Path) -> None:
     """What the fuzzer calls a check is what somebody gets who types it."""
     random = Random(4)
     for number in range(8):
-        changed = (fuzz.change_bytes, fuzz.change_values)[number % 2]
+        changed = (change_bytes, change_values)[number % 2]
         folder = tmp_path / str(number)
         fuzz.write(folder, changed(random, random.choice(fuzz.seeds())))
         command = [sys.executable, "-m", "tailgit", "check", str(folder)]

@@ -226,7 +226,7 @@ def test_a_repository_with_the_private_half_of_its_key(
     files: dict[str, str | bytes] = {
         **ACME,
         "devices/servers.yaml": devices,
-        "people.yaml": ACME["people.yaml"] + f"# {KEY}\n",
+        "people.yaml": f"# {KEY}\n" + ACME["people.yaml"],
         ".ci/run": f"x {KEY}\n",
         "notes": f"\n{KEY}\n",
     }
@@ -235,5 +235,5 @@ def test_a_repository_with_the_private_half_of_its_key(
     assert [(p.file, p.line, p.column) for p in found] == [
         (".ci/run", 1, 3),
         ("notes", 2, 1),
-        ("people.yaml", 4, 3),
+        ("people.yaml", 1, 3),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Container, Hashable, Iterator
 from hashlib import sha256
 from ipaddress import IPv4Address
 from typing import TypeVar
@@ -71,7 +71,7 @@ def _clashes(
             help_ = f"pin the newer one, `{key}: …`"
             if isinstance(address, IPv4Address) and offers < _MOST_OFFERS:
                 offers += 1
-                free = _free_address(tailnet, device, taken)
+                free = free_ipv4(tailnet, device, taken)
                 help_ = f"pin the newer of the two, for example `ipv4: {free}`: "
                 help_ += "`tailgit pin` writes such a line"
             yield finding(
@@ -83,10 +83,13 @@ def _clashes(
             )
 
 
-def _free_address(
-    tailnet: Tailnet, device: Device, taken: set[IPv4Address]
+def free_ipv4(
+    tailnet: Tailnet, device: Device, taken: Container[IPv4Address]
 ) -> IPv4Address:
-    """An address that nobody has: further along the hashes that gave the first."""
+    """An address that nobody has: further along the hashes that gave the first.
+
+    The device's own, if the range is as good as full.
+    """
     base, size = int(tailnet.ipv4.network_address), tailnet.ipv4.num_addresses
     digest = sha256(f"tailgit 4\0{tailnet.name}\0{device.name}".encode()).digest()
     for _ in range(1000):
@@ -95,7 +98,7 @@ def _free_address(
         address = IPv4Address(base + offset)
         if address not in taken and not any(address in each for each in RESERVED):
             return address
-    return device.ipv4  # the range is as good as full
+    return device.ipv4
 
 
 def _has(device: Device, key: str) -> bool:
@@ -161,7 +164,7 @@ def _same_slots(tailnet: Tailnet) -> Iterator[Finding]:
                 "slot-clash",
                 _at(device, "relaySlot"),
                 f"`{device.name}` and `{first.name}` both have the relay slot {slot}",
-                "take it out at the newer of the two; `tailgit pin` writes a free one",
+                "run `tailgit pin`: it gives the newer of the two a free one",
                 [_at(first, "relaySlot")],
             )
 

@@ -73,7 +73,7 @@ def up(
     from tailgit.lab.populate import populate
 
     # What is applied is a commit, so the machines are those of the commit.
-    tailnet = valid_tailnet(path, None if bare else "HEAD")
+    tailnet = valid_tailnet(path, None if bare else "HEAD", for_nodes=True)
     lab = Lab.up(topology_of(tailnet, name), repo=path, progress=_say)
     try:
         clone = None if bare else populate(lab, path, _say)

@@ -83,7 +83,7 @@ def surveyed(
     """The plan for a commit and what carries it out, with progress on stderr."""
     from tailgit.deploy.survey import survey
 
-    loaded = valid(repo, commit or "HEAD")
+    loaded = valid(repo, commit or "HEAD", for_nodes=True)
     if loaded.tailnet is None or loaded.commit is None:
         raise Refused("there is no tailnet in this commit")
     if commit in (None, "HEAD"):

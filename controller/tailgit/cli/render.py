@@ -52,7 +52,7 @@ def render(
     """
     from tailgit.compile import compile_tailnet, compiled_digest
 
-    tailnet = valid_tailnet(repo, commit)
+    tailnet = valid_tailnet(repo, commit, for_nodes=True)
     bundles = compile_tailnet(tailnet)
     chosen = [_bundle(tailnet, bundles, node) for node in nodes or sorted(bundles)]
     files = _wg_quick(tailnet, chosen) if wg_quick else _compiled(chosen)

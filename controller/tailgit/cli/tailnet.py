@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -86,22 +87,43 @@ def _findings(
     return findings
 
 
-def valid(path: Path, revision: str | None = None, *, tests: bool = True) -> Loaded:
+def valid(
+    path: Path,
+    revision: str | None = None,
+    *,
+    tests: bool = True,
+    for_nodes: bool = False,
+) -> Loaded:
     """The tailnet of `path`, without any finding of level error.
 
-    `InvalidTailnet` carries all findings, warnings too.
+    `for_nodes`, what git-only commands judge and nodes don't get yet is an error, too:
+    half of it must not reach a node. `InvalidTailnet` carries all findings, warnings
+    too.
     """
+    from tailgit.model.findings import Severity
+
     loaded, findings = examined(path, revision, tests=tests)
+    if for_nodes:
+        findings = tuple(
+            replace(each, severity=Severity.ERROR, help="take it out for now")
+            if each.code == "not-applied"
+            else each
+            for each in findings
+        )
     if any(finding.is_error for finding in findings):
         raise InvalidTailnet(findings)
     return loaded
 
 
 def valid_tailnet(
-    path: Path, revision: str | None = None, *, tests: bool = True
+    path: Path,
+    revision: str | None = None,
+    *,
+    tests: bool = True,
+    for_nodes: bool = False,
 ) -> Tailnet:
     """The same for commands that need nothing but the tailnet."""
-    tailnet = valid(path, revision, tests=tests).tailnet
+    tailnet = valid(path, revision, tests=tests, for_nodes=for_nodes).tailnet
     if tailnet is None:
         raise SourceError(f"{path} has no tailnet")
     return tailnet

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from tailgit.errors import Refused, SourceError
@@ -42,11 +42,6 @@ class _Step:
     done: bool = False
 
 
-@dataclass(slots=True)
-class _Folders:
-    made: list[Path] = field(default_factory=list)
-
-
 def replace_file(path: Path, before: bytes, after: bytes) -> None:
     """Writes `after` if the file still holds `before`; keeps mode and owner.
 
@@ -62,10 +57,10 @@ def replace_files(wanted: Sequence[Replacement]) -> None:
     If even taking back fails, the error says which files are new.
     """
     steps = [_Step(each) for each in wanted]
-    folders = _Folders()
+    made: list[Path] = []
     try:
         for step in steps:
-            _prepare(step, folders)
+            _prepare(step, made)
         for step in steps:
             _unchanged(step.wanted)
         try:
@@ -74,26 +69,27 @@ def replace_files(wanted: Sequence[Replacement]) -> None:
         except BaseException:
             _take_back(steps)
             raise
-        folders.made.clear()
+        made.clear()
     finally:
         for step in steps:
             for name in (step.fresh, step.kept):
                 if name is not None:
                     name.unlink(missing_ok=True)
-        for folder in reversed(folders.made):
-            folder.rmdir()
+        for folder in reversed(made):
+            with suppress(OSError):  # what could not be taken back is said already
+                folder.rmdir()
     for parent in {step.wanted.path.parent for step in steps}:
         with _said("write to", parent):
             _sync_folder(parent)
 
 
-def _prepare(step: _Step, folders: _Folders) -> None:
+def _prepare(step: _Step, made: list[Path]) -> None:
     """The new content and a second name for the old one, both with dot names."""
     path, wanted = step.wanted.path, step.wanted
     with _said("write to", path.parent):
         if wanted.after is not None and not path.parent.is_dir():
             path.parent.mkdir()
-            folders.made.append(path.parent)
+            made.append(path.parent)
         if wanted.after is not None:
             number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             step.fresh = Path(name)

@@ -69,7 +69,8 @@ def _records(items: Items, findings: list[Finding]) -> Iterator[Record]:
         if not isinstance(item, Map):
             continue
         name, kind, value = (item.get(key) for key in ("name", "type", "value"))
-        if not (isinstance(name, str) and isinstance(value, str) and kind in _HELP):
+        texts = (name, kind, value)
+        if not all(isinstance(each, str) for each in texts) or kind not in _HELP:
             continue  # the schema has said so
         if _is_value(kind, value):
             yield Record(name, kind, str(value), items.at(index))

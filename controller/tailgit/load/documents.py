@@ -11,18 +11,21 @@ from typing import Any
 from tailgit.load.decode import MAX_FILE_BYTES, is_too_large
 from tailgit.load.explain import explain
 from tailgit.load.globs import Globs
+from tailgit.load.hujson import read_hujson, read_json
 from tailgit.load.inner import without_inner
-from tailgit.load.json import read_json
 from tailgit.load.located import Items, Map
-from tailgit.load.secrets import MAX_SCANNED_BYTES, find_secrets
+from tailgit.load.secrets import MAX_SCANNED_BYTES, Suspects, find_secrets
 from tailgit.load.shape import fit, root_shape
 from tailgit.load.source import (
     MAX_FILES,
+    POLICY_FILE,
     ROOT_FILE,
     Entry,
     Source,
     has_dot_name,
+    is_policy,
 )
+from tailgit.load.spellings import respell
 from tailgit.load.unite import ROOT_FILE_ONLY, Document, Sections, unite
 from tailgit.load.whole import entries_fit, foreign, is_foreign, is_loss
 from tailgit.load.yaml import read_yaml
@@ -41,7 +44,8 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 def read_sections(source: Source, root: str, findings: list[Finding]) -> Sections:
     """Everything that the root's files define; what is wrong goes to `findings`."""
     root_file = f"{root}/{ROOT_FILE}" if root else ROOT_FILE
-    first = _first(source, root_file, root, findings)
+    suspects = Suspects()
+    first = _first(source, root_file, root, suspects, findings)
     sections = first.sections if first is not None else None
     excludes = Globs.of(sections, findings)
     entries = without_inner(source, root, excludes, findings)
@@ -56,16 +60,17 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
 
     documents = [first] if first is not None else []
     for path, content in source.read([entry.path for entry in small]).items():
-        document = _read(content, path, root, findings)
+        document = _read(content, path, root, suspects, findings)
         if document is not None:
             documents.append(document)
     searched = [each for each in others if each.kind == "file"]
     searched += [each for each in part if each.size > MAX_FILE_BYTES]
-    _search(source, searched, root_file, findings)
+    _search(source, searched, root_file, suspects, findings)
     documents.sort(key=lambda document: document.file.encode(errors="surrogateescape"))
     read = {document.file for document in documents}
     lost = any(is_loss(each, read) for each in findings)
     united = unite(documents, findings)
+    findings.extend(suspects.findings(_public_keys(united)))
     united.complete = first is not None and len(documents) == len(part) + 1
     united.whole = united.complete and not lost
     united.whole &= all(entries_fit(document.sections) for document in documents)
@@ -73,17 +78,26 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
 
 
 def _first(
-    source: Source, root_file: str, root: str, findings: list[Finding]
+    source: Source,
+    root_file: str,
+    root: str,
+    suspects: Suspects,
+    findings: list[Finding],
 ) -> Document | None:
     """tailnet.yaml, which says what else is read."""
     entry = source.entry(root_file)
     if entry is not None and is_too_large(entry.size, root_file, findings):
         return None
-    return _read(source.read([root_file])[root_file], root_file, root, findings)
+    data = source.read([root_file])[root_file]
+    return _read(data, root_file, root, suspects, findings)
 
 
 def _search(
-    source: Source, entries: list[Entry], root_file: str, findings: list[Finding]
+    source: Source,
+    entries: list[Entry],
+    root_file: str,
+    suspects: Suspects,
+    findings: list[Finding],
 ) -> None:
     """Looks for private keys in files that are not read otherwise, one at a time."""
     paths, left = [], MAX_SEARCHED_BYTES
@@ -101,6 +115,17 @@ def _search(
     contents = source.beginnings(paths, MAX_SCANNED_BYTES)
     for path, content in zip(paths, contents, strict=True):
         findings.extend(find_secrets(content, path))
+        suspects.look(content, path)
+
+
+def _public_keys(sections: Sections) -> Iterator[str]:
+    """Every key that a device declares: what no private half may lie beside."""
+    for name, section in sections.keyed["devices"].items():
+        about = section[name]
+        if isinstance(about, Map):
+            for field in ("publicKey", "nextPublicKey", "relayPublicKey"):
+                if isinstance(about.get(field), str):
+                    yield about[field]
 
 
 def _parts(
@@ -120,12 +145,10 @@ def _parts(
             others.append(entry)
         elif entry.kind != "file":
             findings.append(_not_a_file(entry))
-        elif inner.endswith(_DOCUMENTS):
+        elif inner.endswith(_DOCUMENTS) or is_policy(inner):
             documents.append(entry)
         else:
-            if inner == "policy.hujson":
-                findings.append(_no_hujson(entry))
-            elif inner.lower().endswith(_DOCUMENTS):
+            if inner.lower().endswith((*_DOCUMENTS, ".hujson")):
                 findings.append(_odd_name(entry))
             others.append(entry)
     return documents, others
@@ -145,21 +168,14 @@ def _not_a_file(entry: Entry) -> Finding:
     )
 
 
-def _no_hujson(entry: Entry) -> Finding:
-    return finding(
-        "not-yet",
-        Place(entry.path),
-        "`policy.hujson` is not read by this version",
-        "move its sections to YAML, or name the file under `exclude`",
-    )
-
-
 def _odd_name(entry: Entry) -> Finding:
+    why = "endings are in lower case"
+    if entry.path.lower().endswith(".hujson"):
+        why = f"HuJSON is read from `{POLICY_FILE}`"
     return finding(
         "odd-name",
         Place(entry.path),
-        f"`{shown(entry.path)}` looks like a part of the tailnet and is none: "
-        "endings are in lower case",
+        f"`{shown(entry.path)}` looks like a part of the tailnet and is none: {why}",
         "rename it, or name it under `exclude` in tailnet.yaml",
     )
 
@@ -238,11 +254,12 @@ def _within_limits(
 
 
 def _read(
-    data: bytes, file: str, root: str, findings: list[Finding]
+    data: bytes, file: str, root: str, suspects: Suspects, findings: list[Finding]
 ) -> Document | None:
     """One file, typed and judged by the schemas; None if it can't be read."""
     so_far = len(findings)
     findings.extend(find_secrets(data, file))
+    suspects.look(data, file)
     after_secrets = len(findings)
     if data.startswith(_LFS):
         findings.append(
@@ -254,8 +271,7 @@ def _read(
             )
         )
         return None
-    reader = read_json if file.endswith(".json") else read_yaml
-    sections = reader(data, file, findings)
+    sections = read_document(data, file, findings)
     if sections is None:
         return None
     if file != (f"{root}/{ROOT_FILE}" if root else ROOT_FILE):
@@ -275,6 +291,18 @@ def _read(
         findings.append(finding("bad-character", at, message, "write one plain line"))
     _not_yet(walk.not_yet, findings)
     return Document(file, sections, data.decode("utf-8-sig").split("\n"))
+
+
+def read_document(data: bytes, file: str, findings: list[Finding]) -> Map | None:
+    """The file's mapping, by the language that its name says; None if it is none."""
+    if file.endswith(".json"):
+        return read_json(data, file, findings)
+    if not file.endswith(".hujson"):
+        return read_yaml(data, file, findings)
+    sections = read_hujson(data, file, findings)
+    if sections is not None:
+        respell(sections, findings)
+    return sections
 
 
 def elsewhere(later: Iterable[Finding], earlier: Iterable[Finding]) -> list[Finding]:

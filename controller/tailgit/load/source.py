@@ -20,6 +20,7 @@ from tailgit.load.git import MAX_ENTRIES, Repo, working_tree
 from tailgit.model.text import shown
 
 ROOT_FILE = "tailnet.yaml"
+POLICY_FILE = "policy.hujson"
 MAX_FILES = 20_000
 
 EntryKind = Literal["file", "link", "submodule", "special"]
@@ -115,7 +116,7 @@ class Folder:
         try:
             # Neither a link nor a pipe that was put there since the listing.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            number = os.open(self._top / path, flags)
+            number = os.open(f"{self._top}/{path}", flags)
             with os.fdopen(number, "rb") as file:
                 if not stat.S_ISREG(os.fstat(number).st_mode):
                     raise SourceError(f"{shown(path)} is no longer a file")
@@ -235,9 +236,10 @@ def _folder(path: Path) -> Path:
 
 def _outermost(folder: Path) -> Path:
     """Outside of git: the folder itself, or the one above it that is a root."""
-    for each in (folder, *folder.parents):
-        if (each / ROOT_FILE).is_file():
-            return each
+    for name in (ROOT_FILE, POLICY_FILE):
+        for each in (folder, *folder.parents):
+            if (each / name).is_file():
+                return each
     return folder
 
 
@@ -249,19 +251,34 @@ def _relative(folder: Path, top: Path) -> str:
 
 
 def roots_of(source: Source, folder: str) -> tuple[str, ...]:
-    """The tailnet roots that a folder means: the one around it, else those below."""
+    """The tailnet roots that a folder means: the one around it, else those below.
+
+    Where there is no tailnet.yaml at all, it is the folder of a policy.hujson.
+    """
     parents = [folder, *(str(p) for p in PurePosixPath(folder).parents)]
-    for parent in dict.fromkeys("" if each == "." else each for each in parents):
-        found = source.entry(_join(parent, ROOT_FILE))
-        if found is not None and found.kind == "file":
-            return (parent,)
-    return tuple(
-        str(PurePosixPath(entry.path).parent).removeprefix(".")
-        for entry in source.entries(folder)
-        if entry.kind == "file"
-        and PurePosixPath(entry.path).name == ROOT_FILE
-        and not has_dot_name(entry.path)
-    )
+    parents = list(dict.fromkeys("" if each == "." else each for each in parents))
+    below: Sequence[Entry] | None = None
+    for name in (ROOT_FILE, POLICY_FILE):
+        for parent in parents:
+            found = source.entry(_join(parent, name))
+            if found is not None and found.kind == "file":
+                return (parent,)
+        below = source.entries(folder) if below is None else below
+        roots = tuple(
+            str(PurePosixPath(entry.path).parent).removeprefix(".")
+            for entry in below
+            if entry.kind == "file"
+            and PurePosixPath(entry.path).name == name
+            and not has_dot_name(entry.path)
+        )
+        if roots:
+            return roots
+    return ()
+
+
+def is_policy(path: str) -> bool:
+    """Whether a path is that of a policy in HuJSON."""
+    return path == POLICY_FILE or path.endswith(f"/{POLICY_FILE}")
 
 
 def root_of(source: Source, folder: str, path: Path) -> str:
@@ -275,7 +292,8 @@ def root_of(source: Source, folder: str, path: Path) -> str:
         raise SourceError(
             f"no {ROOT_FILE} in {where}{at}",
             "a tailnet's folder holds a tailnet.yaml; it says at least `tailnet:` with "
-            "format, name, domain, ipv4 and ipv6 (docs/format.md shows one)",
+            "format, name, domain, ipv4 and ipv6 (docs/format.md shows one); a "
+            f"{POLICY_FILE} alone is checked, too",
         )
     raise UsageError(
         f"{len(roots)} tailnets below {where}: {', '.join(map(shown, roots[:8]))}",
