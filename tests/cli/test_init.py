@@ -41,6 +41,7 @@ def test_the_first_files_are_valid(
     assert git(folder, "symbolic-ref", "HEAD") == "refs/heads/main\n"
     assert run(["check", str(folder), "--no-local"]) == Exit.DONE
     assert "no findings" in capsys.readouterr().out
+    assert run(["fmt", "--check", str(folder)]) == Exit.DONE
 
 
 def test_two_tailnets_never_get_one_range(tmp_path: Path) -> None:

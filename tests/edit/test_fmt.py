@@ -29,8 +29,9 @@ def form(text: str | bytes) -> str:
     return after.decode()
 
 
-LONG = ", ".join(f"10.{n}.0.0/16" for n in range(8))
+LONG = ", ".join(f"10.{n}.0.0/16" for n in range(10))
 RULE = '{src: [group:data-team, group:on-call], dst: [tag:database, tag:web], ip: ["*"]'
+NAME = "so-long-that-the-rule-is-opened"
 
 CASES = {
     "nothing": ("", ""),
@@ -60,16 +61,16 @@ CASES = {
     "a bracket over lines that fits": ("a: [\n  b,\n  c\n]\n", "a: [b, c]\n"),
     "a long list": (
         f"a: [{LONG}]  # why\n",
-        "a:  # why\n" + "".join(f"  - 10.{n}.0.0/16\n" for n in range(8)),
+        "a:  # why\n" + "".join(f"  - 10.{n}.0.0/16\n" for n in range(10)),
     ),
     "a long rule": (
-        f"grants:\n  # d\n  - {RULE}, name: long-enough}}  # why\n",
+        f"grants:\n  # d\n  - {RULE}, name: {NAME}}}  # why\n",
         (
             "grants:\n  # d\n  - src: [group:data-team, group:on-call]  # why\n"
-            '    dst: [tag:database, tag:web]\n    ip: ["*"]\n    name: long-enough\n'
+            f'    dst: [tag:database, tag:web]\n    ip: ["*"]\n    name: {NAME}\n'
         ),
     ),
-    "one long entry": (f"a: {{b: '{'x' * 99}'}}\n", f'a: {{b: "{"x" * 99}"}}\n'),
+    "one long entry": (f"a: {{b: '{'x' * 119}'}}\n", f'a: {{b: "{"x" * 119}"}}\n'),
     "comments in a list": (
         "a: [ # o\n  # above b\n  b, # b\n  c # c\n  # end\n ] # all\nd: e\n",
         "a:  # o\n  # above b\n  - b  # b\n  - c  # c\n  # end\n  # all\n\nd: e\n",

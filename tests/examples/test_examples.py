@@ -164,3 +164,9 @@ def test_commands_of_the_readme_work(
     for command in commands:
         assert run(command.split()) == Exit.DONE, command
         assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", sorted(EXAMPLES.iterdir()), ids=lambda f: f.name)
+def test_examples_are_canonical(folder: Path) -> None:
+    """What people copy is how `tailgit fmt` writes it."""
+    assert run(["fmt", "--check", str(folder)]) == Exit.DONE

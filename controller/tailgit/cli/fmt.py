@@ -42,7 +42,7 @@ def fmt(
 
     Rewrites the YAML files of a tailnet (default: the one around the current folder)
     and prints the names of those that changed. Two blanks of indentation, one blank
-    line between sections, brackets as long as they fit in 100 columns. Comments,
+    line between sections, brackets as long as they fit in 120 columns. Comments,
     order and meaning stay, or the file is left as it is. So are JSON files, files
     that `exclude` names, files that `include` names, and links. With `-` the text is
     read from standard input and written to standard output.

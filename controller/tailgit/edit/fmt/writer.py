@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from tailgit.edit.fmt.scalars import ends_blank, one_line, written
 from tailgit.edit.fmt.tree import Collection, Comment, Entry, File, Scalar
 
-WIDTH = 100
+WIDTH = 120  # so that a device with its key and endpoint stays on one line
 
 
 def write_file(file: File) -> str:
