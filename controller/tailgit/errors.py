@@ -68,9 +68,14 @@ class InvalidTailnet(TailgitError):
 
     exit = Exit.INVALID
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        count = len(findings)
-        super().__init__(f"{count} finding{'s' if count != 1 else ''}")
+    def __init__(self, findings: Sequence[Finding], commit: str | None = None) -> None:
+        errors = sum(finding.is_error for finding in findings)
+        where = f" in commit {commit[:12]}" if commit else ""
+        see = f"tailgit check --commit {commit[:12]}" if commit else "tailgit check"
+        super().__init__(
+            f"{errors} error{'s' if errors != 1 else ''}{where}",
+            f"`{see}` shows them, too",
+        )
         self.findings = tuple(findings)
 
 

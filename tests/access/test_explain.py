@@ -61,7 +61,11 @@ def test_a_no_says_what_comes_nearest(tailnet):
     assert not answer.allowed
     assert "ben-desk may reach db-1 on tcp:22" in answer.notes[0]
     answer = explain(tailnet, "db-1", "web-1", TCP, 80)
-    assert answer.notes == ("web-1 may reach db-1, not the other way round",)
+    assert answer.notes == (
+        "web-1 may reach db-1, not the other way round",
+        "db-1 is tagged, so it is not in `autogroup:member` "
+        "(examples/acme/policy.yaml:16:5)",
+    )
 
 
 def test_a_group_is_allowed_only_if_all_of_it_is(tailnet):

@@ -44,7 +44,7 @@ RULES = st.lists(
 def tailnet_with(rules, **sections):
     policy = {
         "groups": {"group:g": ["ana@example.com", "cy@example.org"]},
-        "postures": {"posture:mac": ["node:os == macos"]},
+        "postures": {"posture:mac": ["node:os == 'macos'"]},
         "ssh": rules,
         **sections,
     }

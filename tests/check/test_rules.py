@@ -22,7 +22,13 @@ from tailgit.model.selectors import Selector, parse_selector
 from tailgit.model.tailnet import Device, Group, Host, Rule, Tailnet
 from tests.load.files import HEAD, write
 
+ONE_POSTURE = "srcPosture: ['posture:a']"
+TWO_POSTURES = "srcPosture: ['posture:a', 'posture:b']"
+ONE_APP = "app: {acme.com/cap/sql: [{role: read}]}"
+
 WORLD = """\
+ipsets: {ipset:office: [10.20.0.0/16]}
+postures: {posture:a: [custom:a IS SET], posture:b: [custom:b IS SET]}
 groups: {group:a: [ana@acme.com], group:b: [ana@acme.com], group:empty: []}
 tagOwners: {tag:db: ['group:a', 'group:b', 'group:empty'], tag:web: [], tag:cache: []}
 hosts: {printer: 10.20.0.9}
@@ -89,6 +95,18 @@ def dead_lines(folder: Path, *rules: str) -> dict[int, int]:
             "tag:web -> tag:db 22 | expires: 2030-01-01",
             "tag:web -> tag:db 22 | expires: 2030-01-02",
         ),
+        (f"tag:web -> tag:db 22 | {ONE_POSTURE}", "tag:web -> tag:db 22"),
+        (
+            f"tag:web -> tag:db 22 | {ONE_POSTURE}",
+            f"tag:web -> tag:db 20-30 | {TWO_POSTURES}",
+        ),
+        ("autogroup:admin -> tag:db 22", "autogroup:member -> tag:db 22"),
+        ("user:*@acme.com -> tag:db 22", "autogroup:member -> tag:db 22"),
+        (
+            "tag:web -> 10.1.2.3 22 | via: ['tag:db']",
+            "tag:web -> 10.1.0.0/16 22 | via: ['tag:db']",
+        ),
+        ("tag:web -> tag:db 22", f"tag:web -> tag:db 22 | {ONE_APP}"),
     ],
 )
 def test_what_lies_in_another_rule_is_dead(
@@ -120,6 +138,16 @@ def test_what_lies_in_another_rule_is_dead(
         ("group:a -> ana@acme.com 22", "group:a -> autogroup:self 22"),
         ("ana@acme.com,kim@acme.com -> ana@acme.com 22",
          "ana@acme.com,kim@acme.com -> autogroup:self 22"),
+        ("tag:web -> tag:db 22", f"tag:web -> tag:db * | {ONE_POSTURE}"),
+        (
+            f"tag:web -> tag:db 22 | {TWO_POSTURES}",
+            f"tag:web -> tag:db * | {ONE_POSTURE}",
+        ),
+        ("tag:web -> 10.1.2.3 22 | via: ['tag:db']", "tag:web -> 10.1.0.0/16 22"),
+        ("tag:web -> 10.1.2.3 22", "tag:web -> 10.1.0.0/16 22 | via: ['tag:db']"),
+        (f"tag:web -> tag:db 22 | {ONE_APP}", "tag:web -> tag:db 22"),
+        ("autogroup:danger-all -> tag:db 22", "* -> tag:db 22"),
+        ("ipset:office -> tag:db 22", "* -> tag:db 22"),
         ("tag:web -> tag:db 22", "tag:web -> tag:db * | disabled: true"),
         ("tag:web -> tag:db 22 | disabled: true", "tag:web -> tag:db *"),
         ("tag:web -> tag:db 22", "tag:web -> tag:db * | expires: 2030-01-01"),
@@ -183,6 +211,7 @@ def test_beside_a_rule_for_everything_no_other_is_called_dead(tmp_path: Path) ->
 def test_each_field_of_a_rule_is_thought_of() -> None:
     """Whoever gives rules a new field must say here that `check.within` knows it."""
     considered = {"src", "dst", "ports", "expires", "disabled"}
+    considered |= {"posture", "via", "app"}
     means_nothing = {"place", "section", "name", "description", "origin"}
     assert {each.name for each in fields(Rule)} <= considered | means_nothing
 

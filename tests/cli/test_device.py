@@ -190,7 +190,7 @@ ADD_REFUSED = {
     "an unknown tag": (
         ("web-1", "--tag", "tag:bd"),
         Exit.INVALID,
-        "error[unknown-tag]",
+        "error[undeclared-tag]",
     ),
     "a bad key": (
         ("web-1", "--tag", "tag:db", "--public-key", "x"),

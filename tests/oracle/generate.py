@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from ipaddress import (
     IPv4Address,
     IPv4Network,
     IPv6Address,
     IPv6Network,
+    collapse_addresses,
     ip_address,
     ip_network,
 )
@@ -30,11 +31,15 @@ from tailgit.model.findings import Place
 from tailgit.model.ports import Ports, parse_acl, parse_ip
 from tailgit.model.selectors import Kind, Selector, parse_selector
 from tailgit.model.tailnet import (
+    App,
     AutoApprovers,
+    Condition,
     Device,
     Endpoint,
     Group,
     Host,
+    IpSet,
+    Posture,
     Route,
     Rule,
     TagOwner,
@@ -84,8 +89,16 @@ ACL_PROTOCOLS = (None, None, "tcp", "udp", "TCP", "17", "sctp")
 ACL_PORTS = ("*", "22", "80-443", "22,80-443,8080", "53,54-60", "1-65535", "65535")
 ACL_PORTLESS = ("icmp", "ipv6-icmp", "gre", "50")
 
-SELF_SOURCES = (Kind.USER, Kind.GROUP, Kind.MEMBER)
+SELF_SOURCES = (Kind.USER, Kind.GROUP, Kind.MEMBER, Kind.ROLE, Kind.DOMAIN)
 """What may stand in src beside `autogroup:self` in dst; in acls `*` too (§3, §4)."""
+NO_SOURCES = (Kind.SELF, Kind.INTERNET)
+NO_DESTINATIONS = (Kind.DANGER_ALL, Kind.SHARED)
+
+IPSETS = ("ipset:one", "ipset:two")
+POSTURES = ("posture:linux", "posture:new")
+DEADLINES = (1_800_000_000, 1_800_086_400, 1_900_000_000)
+PUBLIC = ("8.8.8.8/32", "9.9.0.0/16", "2600:1::/32", "64.0.0.0/2", "0.0.0.0/0")
+"""Parts of the internet, also one that holds tailnets too, and everything."""
 
 
 def over_tailnets(examples: int, ask: Callable[[Tailnet], None]) -> None:
@@ -118,10 +131,16 @@ class Case:
         off = [user.login for user in tailnet.users.values() if user.disabled]
         lines += [f"{login} disabled" for login in off]
         lines += [f"{g.name} = {', '.join(g.members)}" for g in tailnet.groups.values()]
+        lines += [f"{u.login} {u.role} {u.expires}" for u in tailnet.users.values()]
         lines += [f"{host.name} = {host.prefix}" for host in tailnet.hosts.values()]
+        lines += [f"{s.name} = {s.prefixes}" for s in tailnet.ipsets.values()]
+        lines += [f"default {tailnet.default_src_posture}"]
         for device in tailnet.devices.values():
             marks = [str(route.prefix) for route in device.routes]
             marks += ["disabled"] * device.disabled
+            marks += ["exit"] * device.exit_node
+            marks += [f"until {device.expires}"] * bool(device.expires)
+            marks += [f"{name}={value}" for name, value in device.attributes]
             marks += ["keyless"] * (device.public_key is None)
             who = device.owner or " ".join(device.tags)
             lines.append(
@@ -129,10 +148,14 @@ class Case:
             )
         for prefix, approvers in tailnet.auto_approvers.routes:
             lines.append(f"approve {prefix}: {', '.join(approvers)}")
+        lines.append(f"approve exit: {', '.join(tailnet.auto_approvers.exit_node)}")
         for rule in tailnet.rules:
             src = ", ".join(map(str, rule.src))
             dst = ", ".join(map(str, rule.dst))
             mark = " (disabled)" if rule.disabled else ""
+            mark += f" posture {rule.posture}" if rule.posture else ""
+            mark += f" via {rule.via}" if rule.via else ""
+            mark += f" until {rule.expires}" if rule.expires else ""
             lines.append(f"{src} -> {dst} on {rule.ports}{mark}")
         return "\n    ".join(["", *lines, ""])
 
@@ -144,12 +167,13 @@ def _cases(draw: DrawFn) -> Case:
 
 @st.composite
 def tailnets(draw: DrawFn) -> Tailnet:
-    """A valid tailnet of 3 to 9 devices and 1 to 8 rules."""
+    """A valid tailnet of 3 to 9 devices and 2 to 10 rules."""
     ipv4, ipv6 = draw(st.sampled_from(RANGES))
     logins = LOGINS[: draw(st.integers(1, len(LOGINS)))]
     groups = {name: _group(draw, name, logins) for name in GROUPS}
     devices = _devices(draw, IPv4Network(ipv4), IPv6Network(ipv6), logins)
     routers = _routers(draw, devices)
+    plain = draw(st.booleans())
     devices |= {router.name: router for router in routers}
     declared = draw(st.integers(0, 9)) < 9
     bare = Tailnet(
@@ -168,7 +192,12 @@ def tailnets(draw: DrawFn) -> Tailnet:
         name: Host(name, ip_network(draw(st.sampled_from(literals)), False), _place(4))
         for name in sorted(HOSTS)
     }
-    count = draw(st.integers(1, 8))
+    ipsets = {name: _ipset(draw, name, literals) for name in IPSETS}
+    count = draw(st.integers(2, 10))
+    rules = tuple(
+        _rule(draw, _Words.of(bare, hosts, literals), line)
+        for line in range(10, 10 + count)
+    )
     return Tailnet(
         name=bare.name,
         domain=bare.domain,
@@ -181,10 +210,12 @@ def tailnets(draw: DrawFn) -> Tailnet:
         tag_owners=bare.tag_owners,
         devices=bare.devices,
         auto_approvers=_approvers(draw, routers, groups),
-        rules=tuple(
-            _rule(draw, _Words.of(bare, hosts, literals), line)
-            for line in range(10, 10 + count)
-        ),
+        rules=rules if plain else tuple(_extended(draw, rule) for rule in rules),
+        ipsets=ipsets,
+        postures=_postures(),
+        default_src_posture=("posture:linux",)
+        if not plain and _rarely(draw, 10)
+        else (),
     )
 
 
@@ -197,7 +228,37 @@ def _rarely(draw: DrawFn, percent: int) -> bool:
 
 
 def _user(draw: DrawFn, login: str) -> User:
-    return User(login, _place(2), disabled=_rarely(draw, 8))
+    return User(
+        login,
+        _place(2),
+        role=draw(st.sampled_from(("member", "owner", "admin", "auditor"))),
+        disabled=_rarely(draw, 8),
+        expires=_deadline(draw, 8),
+    )
+
+
+def _deadline(draw: DrawFn, percent: int) -> int | None:
+    return draw(st.sampled_from(DEADLINES)) if _rarely(draw, percent) else None
+
+
+def _ipset(draw: DrawFn, name: str, literals: list[str]) -> IpSet:
+    """Prefixes of both families, none inside another: what is left of its entries."""
+    chosen = draw(st.lists(st.sampled_from([*literals, *PUBLIC]), max_size=3))
+    networks = [ip_network(text, strict=False) for text in chosen]
+    found: list[Network] = []
+    found.extend(collapse_addresses(n for n in networks if n.version == 4))
+    found.extend(collapse_addresses(n for n in networks if n.version == 6))
+    return IpSet(name, tuple(found), _place(4))
+
+
+def _postures() -> dict[str, Posture]:
+    linux = Condition("node:os", "==", ("linux",))
+    new = Condition("node:osVersion", ">=", ("6.1",))
+    tried = Condition("custom:tier", "NOT SET")
+    return {
+        "posture:linux": Posture("posture:linux", (linux,), _place(7)),
+        "posture:new": Posture("posture:new", (new, tried), _place(7)),
+    }
 
 
 def _group(draw: DrawFn, name: str, logins: tuple[str, ...]) -> Group:
@@ -249,7 +310,21 @@ def _device(
         public_key=None if _rarely(draw, 10) else public_key(name),
         endpoints=(Endpoint(ip_address(f"203.0.113.{number + 1}"), 51820),),
         disabled=_rarely(draw, 8),
+        expires=_deadline(draw, 8),
+        exit_node=_rarely(draw, 20),
+        attributes=_attributes(draw),
     )
+
+
+def _attributes(draw: DrawFn) -> tuple[tuple[str, str | int], ...]:
+    found: dict[str, str | int] = {}
+    if draw(st.booleans()):
+        found["node:os"] = draw(st.sampled_from(("linux", "macos")))
+    if draw(st.booleans()):
+        found["node:osVersion"] = draw(st.sampled_from(("6.1.0", "6.10", "5.4", "x")))
+    if _rarely(draw, 20):
+        found["custom:tier"] = 3
+    return tuple(sorted(found.items()))
 
 
 def public_key(name: str) -> str:
@@ -258,33 +333,34 @@ def public_key(name: str) -> str:
 
 
 def _routers(draw: DrawFn, devices: dict[str, Device]) -> list[Device]:
-    """Up to two devices with routes, never the same one: `check` refuses overlaps."""
+    """Up to two devices with routes, some of them the same: then one is primary."""
     names = draw(st.lists(st.sampled_from(sorted(devices)), max_size=2, unique=True))
     routes = draw(st.lists(st.sampled_from(ROUTES), min_size=2, unique=True))
     shares = [routes] if len(names) < 2 else [routes[::2], routes[1::2]]
+    if len(names) == 2 and _rarely(draw, 30):
+        shares[1] = [*shares[1], shares[0][0]]
     return [
-        _with_routes(devices[name], share)
+        _with_routes(draw, devices[name], share)
         for name, share in zip(names, shares, strict=False)
     ]
 
 
-def _with_routes(device: Device, prefixes: list[str]) -> Device:
-    return Device(
-        name=device.name,
-        ipv4=device.ipv4,
-        ipv6=device.ipv6,
-        listen_port=device.listen_port,
-        place=device.place,
-        owner=device.owner,
-        tags=device.tags,
-        public_key=device.public_key,
-        endpoints=device.endpoints,
-        routes=tuple(
-            Route(prefix, _place(6))
-            for prefix in sorted(map(ip_network, prefixes), key=_in_order)
-        ),
-        disabled=device.disabled,
+def _with_routes(draw: DrawFn, device: Device, prefixes: list[str]) -> Device:
+    networks = sorted(map(ip_network, prefixes), key=_in_order)
+    ranks = st.sampled_from((None, 1, 2))
+    return replace(
+        device,
+        routes=tuple(Route(n, _place(6), priority=draw(ranks)) for n in networks),
     )
+
+
+def without_exits(tailnet: Tailnet) -> Tailnet:
+    """The same without exit nodes, which nothing puts on nodes yet."""
+    devices = {
+        name: replace(device, exit_node=False)
+        for name, device in tailnet.devices.items()
+    }
+    return replace(tailnet, devices=devices)
 
 
 def _in_order(network: Network) -> tuple[int, int, int]:
@@ -310,12 +386,16 @@ def _approvers(
             other = st.sampled_from([*TAGS, *LOGINS, "group:none"])
             who = draw(st.sampled_from(right)) if draw(st.integers(0, 9)) else ""
             entries[prefix] = tuple(sorted({who or draw(other), draw(other)}))
-    return AutoApprovers(tuple((p, entries[p]) for p in sorted(entries, key=_in_order)))
+    exits = draw(st.lists(st.sampled_from([*TAGS, "autogroup:member", *LOGINS])))
+    return AutoApprovers(
+        tuple((p, entries[p]) for p in sorted(entries, key=_in_order)),
+        exit_node=tuple(sorted(set(exits))),
+    )
 
 
 def _names_of(device: Device, groups: dict[str, Group]) -> list[str]:
     if device.tags:
-        return [*device.tags, "autogroup:tagged"]
+        return [*device.tags, "autogroup:tagged", device.name]
     mine = [name for name, group in groups.items() if device.owner in group.members]
     return [device.owner or "", *mine, "autogroup:member"]
 
@@ -354,7 +434,13 @@ class _Words:
                 Kind.TAG: sorted(tags) or list(TAGS),
                 Kind.DEVICE: sorted(tailnet.devices),
                 Kind.HOST: sorted(hosts),
-                Kind.PREFIX: literals,
+                Kind.PREFIX: [*literals, *literals, *PUBLIC],
+                Kind.IPSET: list(IPSETS),
+                Kind.ROLE: [f"autogroup:{r}" for r in ("owner", "admin", "auditor")],
+                Kind.DOMAIN: ["user:*@acme.com", "user:*@other.example"],
+                Kind.SHARED: ["autogroup:shared"],
+                Kind.INTERNET: ["autogroup:internet"],
+                Kind.DANGER_ALL: ["autogroup:danger-all"],
                 Kind.MEMBER: ["autogroup:member"],
                 Kind.TAGGED: ["autogroup:tagged"],
                 Kind.SELF: ["autogroup:self"],
@@ -374,11 +460,11 @@ class _Words:
 
 def _rule(draw: DrawFn, words: _Words, line: int) -> Rule:
     grant = draw(st.booleans())
-    dst = words.draw(draw, Kind)
+    dst = words.draw(draw, [kind for kind in Kind if kind not in NO_DESTINATIONS])
     if any(selector.kind is Kind.SELF for selector in dst):
         kinds = [*SELF_SOURCES] if grant else [*SELF_SOURCES, Kind.ANY]
     else:
-        kinds = [kind for kind in Kind if kind is not Kind.SELF]
+        kinds = [kind for kind in Kind if kind not in NO_SOURCES]
     return Rule(
         src=words.draw(draw, kinds),
         dst=dst,
@@ -387,6 +473,19 @@ def _rule(draw: DrawFn, words: _Words, line: int) -> Rule:
         section="grants" if grant else "acls",
         disabled=_rarely(draw, 8),
     )
+
+
+def _extended(draw: DrawFn, rule: Rule) -> Rule:
+    """The rule with a posture, routers to go through, a deadline, an app alone."""
+    if _rarely(draw, 25):
+        rule = replace(
+            rule, posture=tuple(sorted(draw(st.sets(st.sampled_from(POSTURES)))))
+        )
+    if rule.section == "grants" and _rarely(draw, 25):
+        rule = replace(rule, via=tuple(sorted(draw(st.sets(st.sampled_from(TAGS))))))
+    if rule.section == "grants" and _rarely(draw, 8):
+        rule = replace(rule, ports=Ports(()), app=(App("acme.com/cap"),))
+    return replace(rule, expires=_deadline(draw, 20))
 
 
 def _grant_ports(draw: DrawFn) -> Ports:

@@ -13,6 +13,8 @@ from tests.oracle.naive import Judge
 
 NOWHERE = ("192.0.2.1", "2001:db8:ffff::1")
 """Addresses that no device and no route has."""
+PUBLIC = ("8.8.8.8", "9.9.1.1", "2600:1::5")
+"""Hosts in the internet that some rules name."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +30,19 @@ class Packet:
 def inbound(judge: Judge, node: str) -> Iterator[Packet]:
     """Packets that the tunnel can bring to `node`.
 
-    Sources exist: another device's address or a host inside another's approved
-    route; anything else WireGuard drops before a filter sees it. Destinations are
+    Sources are another device's address, a host inside another's approved route, and
+    strangers, which WireGuard lets through from an exit node only. Destinations are
     the node's own and a few that it must refuse.
     """
     here = judge.devices[node]
-    sources = _of_others(judge, node)
+    sources = [*_of_others(judge, node), *map(ip_address, NOWHERE)]
     elsewhere = [d.ipv4 for d in judge.devices.values() if d.name != node][:1]
     destinations = [
         *here.addresses,
         *_hosts_in(judge, judge.approved(node)),
         *_hosts_in(judge, (route.prefix for route in here.routes))[:2],
         *elsewhere,
-        *map(ip_address, NOWHERE),
+        *map(ip_address, (*NOWHERE, *PUBLIC)),
     ]
     yield from _packets(judge, sources, destinations)
 
@@ -60,7 +62,7 @@ def outbound(judge: Judge, node: str) -> Iterator[Packet]:
         *_hosts_in(judge, (r.prefix for d in declared for r in d.routes))[:2],
         *[d.ipv6 for d in declared if d.name not in judge.devices][:1],
         *here.addresses,
-        *map(ip_address, NOWHERE),
+        *map(ip_address, (*NOWHERE, *PUBLIC)),
     ]
     yield from _packets(judge, sources, destinations)
 

@@ -2,35 +2,56 @@
 
 `accept` holds if every source address reaches some destination address of its family
 on the port, `deny` if none reaches any (POLICY.md §8, read strictly). A test without
-a protocol asks for TCP, UDP and ICMP: one that a rule lists suffices.
+a protocol asks for TCP, UDP and ICMP: one that a rule lists suffices. A destination
+is checked against the rules, not against who owns it: it need not be a node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tailgit.access.explain import End, ends
+from tailgit.access.between import ports_between
+from tailgit.access.ends import End, ends_of
 from tailgit.access.relation import Relation
+from tailgit.access.ssh_tests import run_ssh_tests
 from tailgit.model.findings import Finding
 from tailgit.model.ports import DEFAULT_PROTOCOLS
+from tailgit.model.selectors import Kind
 from tailgit.model.tailnet import Tailnet, Target, Test
 
 
 def run_tests(
     tailnet: Tailnet, relation: Relation | None = None
 ) -> tuple[Finding, ...]:
-    """A finding for each target of each test that does not hold."""
-    relation = relation or Relation.of(tailnet)
-    return tuple(finding for test in tailnet.tests for finding in _run(relation, test))
+    """A finding for each target of each test that does not hold, `sshTests` as well."""
+    found: tuple[Finding, ...] = ()
+    if tailnet.tests:
+        relation = relation or Relation.of(tailnet)
+        found = tuple(each for test in tailnet.tests for each in _run(relation, test))
+    return (*found, *run_ssh_tests(tailnet))
 
 
 def _run(relation: Relation, test: Test) -> Iterator[Finding]:
-    tailnet = relation.tailnet
-    sources = ends(tailnet, str(test.src))
+    sources = ends_of(relation.tailnet, test.src)
     for targets, wanted in ((test.accept, True), (test.deny, False)):
         for target in targets:
-            there = ends(tailnet, str(target.selector))
+            there = _targets(relation.tailnet, target, sources)
             yield from _judge(relation, test, target, sources, there, wanted=wanted)
+
+
+def _targets(
+    tailnet: Tailnet, target: Target, sources: Iterable[End]
+) -> tuple[End, ...]:
+    """The ends behind a target; of `autogroup:self` the sources' own devices."""
+    if target.selector.kind is not Kind.SELF:
+        return ends_of(tailnet, target.selector)
+    people = {s.device.owner for s in sources if s.device and not s.device.tags}
+    return tuple(
+        End(address, device, True)
+        for device in tailnet.devices.values()
+        if device.owner in people and not device.tags
+        for address in device.addresses
+    )
 
 
 def _judge(
@@ -71,9 +92,12 @@ def _judge(
 
 
 def _passes(relation: Relation, test: Test, src: End, dst: End, port: int) -> bool:
-    if dst.device is None or src.address.version != dst.address.version:
+    if src.address.version != dst.address.version:
         return False
-    ports = relation.ports_in(dst.device.name, src.address, dst.address)
+    given = {**dict(src.device.attributes if src.device and src.is_own else ())}
+    given.update(test.attributes)
+    attributes = given if test.attributes else None
+    ports = ports_between(relation, src.address, dst.address, attributes)
     protocols = DEFAULT_PROTOCOLS if test.protocol is None else (test.protocol,)
     return ports is not None and any(ports.allows(each, port) for each in protocols)
 

@@ -6,38 +6,37 @@ file and line. That it never disagrees with the relation is a property test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tailgit.access.routes import approved_routes
-from tailgit.access.selectors import (
-    active_devices,
-    addresses_in,
-    devices_of,
-    is_identity_of,
-    prefix_of,
+from tailgit.access.deadlines import (
+    Until,
+    as_of,
+    device_deadline,
+    first_of,
+    is_over,
+    last_of,
 )
-from tailgit.errors import UsageError
-from tailgit.model.addresses import Address
-from tailgit.model.ports import ICMP, ICMPV6, NAMES, TCP, UDP
-from tailgit.model.selectors import Kind, Selector, SelectorError, parse_selector
+from tailgit.access.ends import End, ends, ends_of, read_selector
+from tailgit.access.matching import (
+    Match,
+    matches,
+    names_source,
+    names_target,
+    opens,
+    rules_between,
+)
+from tailgit.access.selectors import active_devices
+from tailgit.model.deadline import Deadline, deadline_text
+from tailgit.model.ports import NAMES
+from tailgit.model.selectors import IDENTITY, Kind
 from tailgit.model.tailnet import Device, Rule, Tailnet
 
+__all__ = ["End", "Explanation", "ends", "explain", "rules_between"]
 
-@dataclass(frozen=True, slots=True)
-class End:
-    """One end of a flow: an address, and the device that owns or carries it."""
+Pairs = list[tuple[End, End]]
 
-    address: Address
-    device: Device | None
-    is_own: bool
-
-    def __str__(self) -> str:
-        if self.device is None:
-            return str(self.address)
-        if self.is_own:
-            return self.device.name
-        return f"{self.address} behind {self.device.name}"
+_PEOPLE = IDENTITY - {Kind.TAG, Kind.TAGGED, Kind.DEVICE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +44,16 @@ class Explanation:
     """The answer to «may SRC reach DST».
 
     `allowed` holds if every source reaches every destination in every family that
-    both have. `rules` are those that open something of it, by place; `notes` say
-    what comes nearest when the answer is no, or what is left out when it is partial.
+    both have, and ends with `until`. `rules` are those that open something of it, by
+    place; `notes` say what comes nearest when the answer is no, or what is left out
+    when it is partial.
     """
 
     allowed: bool
     sentence: str
     rules: tuple[Rule, ...] = ()
     notes: tuple[str, ...] = ()
+    until: Until = None
 
 
 def explain(
@@ -61,17 +62,23 @@ def explain(
     dst: str,
     protocol: int | None = None,
     port: int | None = None,
+    at: Deadline | None = None,
 ) -> Explanation:
     """Why `src` may reach `dst`, or why not; both are selectors or addresses.
 
     Without a protocol TCP and UDP are asked (one suffices); without a port, any
-    port suffices. `UsageError` if a name is unknown.
+    port suffices; without a time, what has an end counts. `UsageError` if a name is
+    unknown.
     """
-    sources, targets = ends(tailnet, src), ends(tailnet, dst)
+    one, other = read_selector(tailnet, src), read_selector(tailnet, dst)
+    now = as_of(tailnet, at)
+    sources, targets = ends_of(now, one), ends_of(now, other)
     asked = _asked(src, dst, protocol, port)
-    if not sources or not targets:
-        empty = src if not sources else dst
-        return Explanation(False, f"{asked}: no, nobody is behind `{empty}`")
+    for selector, found in ((one, sources), (other, targets)):
+        if not found:
+            sentence = f"{asked}: no, nobody is behind `{selector}`"
+            away = tuple(_away(tailnet, selector.value, at))
+            return Explanation(False, sentence, (), away)
     pairs = [
         (a, b)
         for a in sources
@@ -82,165 +89,149 @@ def explain(
         return Explanation(
             False, f"{asked}: no, the two have no address family in common"
         )
+    return _answer(tailnet, now, pairs, asked, protocol, port, at)
+
+
+def _answer(
+    tailnet: Tailnet,
+    now: Tailnet,
+    pairs: Pairs,
+    asked: str,
+    protocol: int | None,
+    port: int | None,
+    at: Until,
+) -> Explanation:
     opening: dict[Rule, None] = {}
-    passed: list[tuple[End, End]] = []
-    blocked: list[tuple[End, End]] = []
+    passed: Pairs = []
+    blocked: Pairs = []
+    until: list[Until] = []
     for a, b in pairs:
-        rules = tuple(rules_between(tailnet, a, b, protocol, port))
+        rules = tuple(rules_between(now, a, b, protocol, port))
         opening.update(dict.fromkeys(rules))
         (passed if rules else blocked).append((a, b))
+        if rules:
+            until.append(_until(now, rules, a, b))
     rules = tuple(sorted(opening, key=lambda rule: rule.place))
     if not blocked:
-        return Explanation(True, f"{asked}: yes", rules)
+        end = first_of(until)
+        until_when = () if end is None else (f"through {deadline_text(end)}",)
+        return Explanation(True, f"{asked}: yes", rules, until_when, end)
     if passed:
         notes = (f"allowed for {_listed(passed)}", f"not for {_listed(blocked)}")
         return Explanation(False, f"{asked}: only in part", rules, notes)
-    return Explanation(
-        False, f"{asked}: no rule allows it", (), tuple(_nearest(tailnet, pairs, port))
+    found = _Nearest(tailnet, now, protocol, port, at)
+    said = tuple(dict.fromkeys(found.notes(pairs)))
+    return Explanation(False, f"{asked}: no rule allows it", (), said)
+
+
+def _until(tailnet: Tailnet, rules: tuple[Rule, ...], a: End, b: End) -> Until:
+    """When the flow ends: with the last of its rules, or with one of its devices."""
+    devices = [end.device for end in (a, b) if end.device is not None]
+    return first_of(
+        (
+            last_of(rule.expires for rule in rules),
+            *(device_deadline(tailnet, device) for device in devices),
+        )
     )
 
 
-def ends(tailnet: Tailnet, text: str) -> tuple[End, ...]:
-    """The addresses behind a selector: own ones of devices, or one inside a subnet."""
-    try:
-        selector = parse_selector(text, devices=tailnet.devices, hosts=tailnet.hosts)
-    except SelectorError as error:
-        raise UsageError(str(error), _known(tailnet, text)) from None
-    found = tuple(
-        End(address, device, True)
-        for device in devices_of(tailnet, selector)
-        for address in addresses_in(tailnet, selector, device)
-    )
-    if found or selector.kind not in (Kind.PREFIX, Kind.HOST):
-        return found
-    prefix = prefix_of(tailnet, selector)
-    if prefix is None:
-        return ()
-    return (_end_of(tailnet, prefix.network_address),)
-
-
-def rules_between(
-    tailnet: Tailnet,
-    src: End,
-    dst: End,
-    protocol: int | None = None,
-    port: int | None = None,
-) -> Iterator[Rule]:
-    """The rules that let a flow from one end to the other pass, in file order."""
-    if src.address.version != dst.address.version:
-        return
-    for rule in tailnet.rules:
-        if (
-            not rule.disabled
-            and joins(tailnet, rule, src, dst)
-            and (_opens(rule, protocol, port))
-        ):
-            yield rule
-
-
-def joins(tailnet: Tailnet, rule: Rule, src: End, dst: End) -> bool:
-    """Whether the rule names both ends, whatever the ports."""
-    return any(
-        _is_source(tailnet, selector, src)
-        and any(_is_target(tailnet, selector, other, src, dst) for other in rule.dst)
-        for selector in rule.src
-    )
-
-
-def _is_source(tailnet: Tailnet, selector: Selector, end: End) -> bool:
-    if selector.kind is Kind.ANY:
-        return end.device is not None
-    return _is_at(tailnet, selector, end)
-
-
-def _is_target(
-    tailnet: Tailnet, source: Selector, selector: Selector, src: End, dst: End
-) -> bool:
-    if selector.kind is Kind.ANY:
-        return True
-    if selector.kind is not Kind.SELF:
-        return _is_at(tailnet, selector, dst)
-    people = Kind.ANY, Kind.MEMBER, Kind.GROUP, Kind.USER
-    one, other = src.device, dst.device
-    return (
-        source.kind in people
-        and src.is_own
-        and dst.is_own
-        and one is not None
-        and other is not None
-        and not one.tags
-        and not other.tags
-        and one.owner is not None
-        and one.owner == other.owner
-    )
-
-
-def _is_at(tailnet: Tailnet, selector: Selector, end: End) -> bool:
-    prefix = prefix_of(tailnet, selector)
-    if prefix is not None:
-        return end.address in prefix
-    return (
-        end.is_own
-        and end.device is not None
-        and is_identity_of(tailnet, selector, end.device)
-    )
-
-
-def _opens(rule: Rule, protocol: int | None, port: int | None) -> bool:
-    if protocol in (ICMP, ICMPV6):
-        return True
-    protocols = (TCP, UDP) if protocol is None else (protocol,)
-    return any(
-        number in protocols and (port is None or first <= port <= last)
-        for number, first, last in rule.ports.ranges
-    )
-
-
-def _end_of(tailnet: Tailnet, address: Address) -> End:
-    for name, routes in approved_routes(tailnet).items():
-        if any(address in route for route in routes):
-            return End(address, tailnet.devices[name], False)
-    return End(address, None, False)
-
-
-def _nearest(
-    tailnet: Tailnet, pairs: Iterable[tuple[End, End]], port: int | None
-) -> Iterator[str]:
+class _Nearest:
     """What a person would look at next when nothing allows a flow."""
-    asked = f", you asked port {port}" if port is not None else ""
-    said: dict[str, None] = {}
-    for src, dst in pairs:
-        near = _joining(tailnet, src, dst)
-        for rule in near:
-            where = f"{src} may reach {dst} on {rule.ports} ({rule.place})"
-            said[where + asked] = None
-        if not near and _joining(tailnet, dst, src):
-            said[f"{dst} may reach {src}, not the other way round"] = None
-    yield from said
-    yield from _reminders(pairs)
+
+    def __init__(
+        self,
+        tailnet: Tailnet,
+        now: Tailnet,
+        protocol: int | None,
+        port: int | None,
+        at: Until,
+    ) -> None:
+        self.tailnet, self.now = tailnet, now
+        self.protocol, self.port, self.at = protocol, port, at
+
+    def notes(self, pairs: Pairs) -> Iterator[str]:
+        asked = f", you asked port {self.port}" if self.port is not None else ""
+        for src, dst in pairs:
+            found = list(matches(self.now, src, dst))
+            for match in found:
+                yield from self._of(match, src, dst, asked)
+            yield from self._over(src, dst)
+            if not any(match.holds for match in found) and any(
+                match.holds for match in matches(self.now, dst, src)
+            ):
+                yield f"{dst} may reach {src}, not the other way round"
+        for src, dst in pairs:
+            yield from self._tagged(src, dst)
+        for pair in pairs:
+            for end in pair:
+                yield from _reminders(end)
+
+    def _of(self, match: Match, src: End, dst: End, asked: str) -> Iterator[str]:
+        rule = match.rule
+        if match.holds and not rule.ports.ranges:
+            yield f"{src} sees {dst}, but the rule opens no ports ({rule.place})"
+        elif match.holds:
+            yield f"{src} may reach {dst} on {rule.ports} ({rule.place}){asked}"
+        elif opens(rule, self.protocol, self.port):
+            for obstacle in match.obstacles:
+                yield f"{rule.place} would allow it, but {obstacle}"
+
+    def _over(self, src: End, dst: End) -> Iterator[str]:
+        """Rules that allowed it until they ended."""
+        if self.at is None:
+            return
+        for match in matches(self.tailnet, src, dst):
+            end = match.rule.expires
+            if (
+                match.holds
+                and end is not None
+                and is_over(end, self.at)
+                and opens(match.rule, self.protocol, self.port)
+            ):
+                yield f"{match.rule.place} allowed it through {deadline_text(end)}"
+
+    def _tagged(self, src: End, dst: End) -> Iterator[str]:
+        """A tagged device has no user, which surprises who knows whose it is."""
+        device = src.device
+        if device is None or not src.is_own or not device.tags:
+            return
+        for rule in self.now.rules:
+            people = [each for each in rule.src if each.kind in _PEOPLE]
+            if (
+                people
+                and not rule.disabled
+                and opens(rule, self.protocol, self.port)
+                and any(names_target(self.now, each, dst) for each in rule.dst)
+                and not any(names_source(self.now, each, src) for each in rule.src)
+            ):
+                listed = ", ".join(f"`{each}`" for each in people[:3])
+                yield f"{src} is tagged, so it is not in {listed} ({rule.place})"
 
 
-def _joining(tailnet: Tailnet, src: End, dst: End) -> list[Rule]:
-    """The rules that join the two ends, whatever the port."""
-    if src.address.version != dst.address.version:
-        return []
-    return [r for r in tailnet.rules if not r.disabled and joins(tailnet, r, src, dst)]
+def _reminders(end: End) -> Iterator[str]:
+    if end.device is None:
+        yield f"{end.address} is no device's address and in no approved route"
+    elif not end.is_own:
+        yield f"{end}: only IPs, CIDRs, hosts and `*` name what is behind it"
 
 
-def _reminders(pairs: Iterable[tuple[End, End]]) -> Iterator[str]:
-    seen: dict[str, None] = {}
-    for pair in pairs:
-        for end in pair:
-            device = end.device
-            if device is None:
-                seen[
-                    f"{end.address} is no device's address and in no approved route"
-                ] = None
-            elif not end.is_own:
-                seen[
-                    f"{end}: only IPs, CIDRs, hosts and `*` name what is behind it"
-                ] = None
-    yield from seen
+def _away(tailnet: Tailnet, name: str, at: Until) -> Iterator[str]:
+    """Why a device that is written down is not there."""
+    device = tailnet.devices.get(name)
+    if device is None:
+        return
+    if device.name not in active_devices(tailnet):
+        yield f"{name} is disabled, or its owner is ({device.place})"
+    end = device_deadline(tailnet, device)
+    if at is not None and end is not None and is_over(end, at):
+        yield f"{name} ended with {deadline_text(end)} ({_ended(tailnet, device)})"
+
+
+def _ended(tailnet: Tailnet, device: Device) -> str:
+    user = tailnet.users.get(device.owner) if device.owner is not None else None
+    if user is not None and user.expires == device_deadline(tailnet, device):
+        return str(user.place)
+    return str(device.place)
 
 
 def _asked(src: str, dst: str, protocol: int | None, port: int | None) -> str:
@@ -250,18 +241,9 @@ def _asked(src: str, dst: str, protocol: int | None, port: int | None) -> str:
     return f"{text} port {port}" if port is not None else text
 
 
-def _listed(pairs: list[tuple[End, End]]) -> str:
+def _listed(pairs: Pairs) -> str:
     names = list(
         dict.fromkeys(f"{a} -> {b} (IPv{a.address.version})" for a, b in pairs)
     )
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(names[:4]) + more
-
-
-def _known(tailnet: Tailnet, text: str) -> str:
-    from difflib import get_close_matches
-
-    known = [*active_devices(tailnet), *tailnet.hosts, *tailnet.users]
-    known += [*tailnet.groups, *tailnet.tag_owners]
-    near = get_close_matches(text, known, 1)
-    return f"did you mean `{near[0]}`?" if near else ""

@@ -1,9 +1,9 @@
-"""The relation: who may reach whom, kept between selectors and classes.
+"""The relation: who may reach whom, kept between terms of rules and classes of devices.
 
-What holds for a device follows from the set of selectors that match it, so every
-answer is computed once for each distinct set and shared by all devices of it: a
-*view* is the part of the tailnet that a group of nodes sees alike, and the unit for
-which `compile` makes text. No step walks pairs of devices.
+What holds for a device follows from the set of terms that match it, so every answer is
+computed once for each distinct set and shared by all devices of it: a *view* is the
+part of the tailnet that a group of nodes sees alike, and the unit for which `compile`
+makes text. No step walks pairs of devices.
 
 Packets are judged within their family: a rule from an IPv4 literal to an IPv6 literal
 opens nothing. Who sees whom is not: there the two become peers all the same, and a
@@ -14,27 +14,37 @@ routes-r8-mixed-ipv4-ipv6-coverage shows it). The filter decides what passes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_network
 
-from tailgit.access.classes import DeviceClass, Ids, classify
+from tailgit.access.attributes import node_attributes
+from tailgit.access.classes import DeviceClass, classify
+from tailgit.access.deadlines import (
+    Until,
+    as_of,
+    device_deadline,
+    first_of,
+    last_of,
+)
+from tailgit.access.index import TermIndex
 from tailgit.access.openings import Opening, Openings
 from tailgit.access.routes import (
-    approved_routes,
-    overlaps,
-    prefix_order,
-    primaries,
+    EXIT_ROUTES,
+    Approvals,
+    approvals,
+    carriers,
+    exits_of,
+    subnets_of,
 )
-from tailgit.access.rules import RuleIndex
-from tailgit.access.selectors import active_devices
-from tailgit.model.addresses import Address, Network
+from tailgit.access.rules import Mask, RuleIndex
+from tailgit.access.selectors import active_devices, everybody
+from tailgit.access.visibility import Visibility
+from tailgit.model.addresses import INTERNET, Address, Network
+from tailgit.model.deadline import Deadline
 from tailgit.model.ports import ICMP, ICMPV6, Ports
 from tailgit.model.tailnet import Device, Tailnet
-
-Table = Mapping[int, Sequence[int]]
-"""Selector id -> the classes that it matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +58,60 @@ class View:
 class Relation:
     """Who may reach whom in one tailnet. Build it with `Relation.of`."""
 
-    def __init__(self, tailnet: Tailnet) -> None:
+    def __init__(self, tailnet: Tailnet, approved: Approvals | None = None) -> None:
         self.tailnet = tailnet
         self.devices: tuple[Device, ...] = tuple(active_devices(tailnet).values())
         self.position = {d.name: number for number, d in enumerate(self.devices)}
-        self._approved = approved_routes(tailnet)
-        self._primaries = primaries(self._approved)
-        self._rules = RuleIndex(tailnet)
+        given = approvals(tailnet) if approved is None else approved
+        self.approvals: Approvals = {
+            name: routes for name, routes in given.items() if name in self.position
+        }
+        self._approved = subnets_of(self.approvals)
+        self.exits = exits_of(self.approvals)
+        self.rules = RuleIndex(tailnet)
+        self.index = TermIndex(tailnet, self.rules.selectors)
         self.classes: tuple[DeviceClass, ...] = classify(
-            tailnet, self.devices, self._rules.selectors, self._approved
+            tailnet, self.devices, self.rules.selectors, self.approvals, self.index
         )
-        self._openings = Openings(
-            self._rules,
+        self._visible = Visibility(
+            tailnet,
+            self.rules,
             self.classes,
-            (tailnet.ipv4, tailnet.ipv6, *self._primaries),
+            self.index,
+            {
+                prefix: tuple(self.position[name] for name in names)
+                for prefix, names in carriers(tailnet, self._approved).items()
+            },
         )
         self._class_of = {
             member: number
             for number, each in enumerate(self.classes)
             for member in each.members
         }
+        self.everybody = (*everybody(tailnet), *self._visible.routers)
+        """What `*` stands for as a source."""
+        self._openings = Openings(
+            tailnet,
+            self.rules,
+            self.classes,
+            self.everybody,
+            self._deadlines,
+            self._visible.beyond,
+        )
         self._gates: dict[tuple[View, int, bool], tuple[Opening, ...]] = {}
 
     @classmethod
-    def of(cls, tailnet: Tailnet) -> Relation:
-        return cls(tailnet)
+    def of(
+        cls,
+        tailnet: Tailnet,
+        at: Deadline | None = None,
+        approved: Approvals | None = None,
+    ) -> Relation:
+        """The relation at a time, or of everything that has not been taken out.
+
+        `approved` replaces what `autoApprovers` says, for who keeps approvals.
+        """
+        return cls(as_of(tailnet, at), approved)
 
     # What a node sees
 
@@ -82,8 +121,7 @@ class Relation:
         device = self.devices[number]
         person = None if device.tags else device.owner
         return View(
-            self._class_of[number],
-            person if person in self._rules.self_ports else None,
+            self._class_of[number], person if person in self._self_masks else None
         )
 
     def inward(self, view: View, version: int) -> tuple[Opening, ...]:
@@ -94,8 +132,13 @@ class Relation:
         """What the nodes of a view may reach, in one family."""
         return self._gate(view, version, inward=False)
 
+    def through_exit(self, view: View, version: int) -> tuple[Opening, ...]:
+        """What may go to the internet through the nodes of a view: exit nodes."""
+        each = self.classes[view.class_id]
+        return tuple(self._openings.of_exit(each, version)) if each.is_exit else ()
+
     def approved(self, node: str) -> tuple[Network, ...]:
-        """The approved routes of a node, sorted; IPv4 first."""
+        """The approved subnets of a node, sorted; IPv4 first."""
         return self._approved.get(node, ())
 
     def peer_numbers(self, view: View) -> tuple[int, ...]:
@@ -103,49 +146,79 @@ class Relation:
 
         The nodes of the view may be among them; keys are not looked at.
         """
-        other_end = self._rules.other_end(self.classes[view.class_id].ids)
-        return self._devices_at(other_end, self._at_all, view.person)
+        found = self._visible.peers(self.classes[view.class_id].ids)
+        return tuple(sorted({*found, *self._own_people(view)}))
+
+    def peer_deadlines(self, view: View) -> Mapping[int, Deadline]:
+        """When peers end to be any, by number; those that don't end are left out."""
+        if not (self._deadlines or self._visible.has_deadlines):
+            return {}
+        each = self.classes[view.class_id]
+        found = self._visible.peer_deadlines(each.ids)
+        mine = self.self_mask(each.address_ids)
+        for number, mask in self.self_masks(view.person or "").items():
+            if mine | mask:
+                until = self.rules.until(mine | mask)
+                seen = found.get(number, until)
+                found[number] = last_of((seen, until))
+        ends = ((n, self._first(n, until)) for n, until in sorted(found.items()))
+        return {number: end for number, end in ends if end is not None}
 
     def reach_numbers(self, view: View) -> tuple[int, ...]:
         """Devices that a node of the view may reach by an own address, ascending."""
-        reached = self._rules.reached_from(self.classes[view.class_id].ids)
-        return self._devices_at(reached, self._at_address, view.person)
+        found = self._visible.reached(self.classes[view.class_id].ids)
+        return tuple(sorted({*found, *self._own_people(view, opened=True)}))
 
     def routes_through(self, view: View) -> Mapping[int, tuple[Network, ...]]:
         """Subnets that nodes of the view send to each router, by its number.
 
         A route is handed out whole if any rule lets the view's nodes reach part of
-        it or part of it reach them, and only by its primary (POLICY.md §5 a).
+        it or part of it reach them, by its primary (POLICY.md §5 a), or by the router
+        that a rule goes through (c). A router is not handed another's copy of its own
+        prefix: on plain Linux that route would shadow its LAN.
         """
-        other_end = self._rules.other_end(self.classes[view.class_id].ids)
-        found: dict[int, list[Network]] = defaultdict(list)
-        for prefix, router in self._primaries.items():
-            if other_end & self._touching[prefix]:
-                found[self.position[router]].append(prefix)
-        return {
-            number: tuple(sorted(prefixes, key=prefix_order))
-            for number, prefixes in sorted(found.items())
-        }
+        each = self.classes[view.class_id]
+        return self._visible.routes(each.ids, leave_out=each.routes)
+
+    def route_deadlines(self, view: View) -> Mapping[tuple[int, Network], Deadline]:
+        """When routes end to be handed out; those that don't end are left out."""
+        if not (self._deadlines or self._visible.has_deadlines):
+            return {}
+        each = self.classes[view.class_id]
+        found = self._visible.route_deadlines(each.ids, leave_out=each.routes)
+        ends = ((key, self._first(key[0], until)) for key, until in found.items())
+        return {key: end for key, end in ends if end is not None}
 
     def peers(self, node: str) -> Mapping[str, tuple[Network, ...]]:
-        """The WireGuard peers of a node and their AllowedIPs, by name.
+        """The peers of a node and their AllowedIPs, by name, as Tailscale has them.
 
-        Both addresses of a peer, then the routes handed out. A device that awaits
-        its key has no peers and is nobody's.
+        Both addresses of a peer, the routes handed out, and 0.0.0.0/0 and ::/0 of exit
+        nodes; of two routers of one prefix each has it from the primary (POLICY.md
+        §5 b). A device that awaits its key has no peers and is nobody's.
         """
         me = self.position[node]
         if self.devices[me].public_key is None:
             return {}
         view = self.view(node)
-        routes = self.routes_through(view)
+        ids = self.classes[view.class_id].ids
+        routes = self._visible.routes(
+            ids, shared=[route.prefix for route in self.devices[me].routes]
+        )
+        exits = self._visible.exits(ids)
         return {
             device.name: (
-                *(ip_network(address) for address in device.addresses),
+                *self._addresses(self.devices[me], device),
                 *routes.get(number, ()),
+                *(EXIT_ROUTES if number in exits else ()),
             )
             for number in self.peer_numbers(view)
             if number != me and (device := self.devices[number]).public_key is not None
         }
+
+    def _addresses(self, me: Device, other: Device) -> tuple[Network, ...]:
+        if me.name in self._without_ipv4 or other.name in self._without_ipv4:
+            return (ip_network(other.ipv6),)
+        return tuple(ip_network(address) for address in other.addresses)
 
     # One packet
 
@@ -168,23 +241,27 @@ class Relation:
     def ports_in(self, node: str, src: Address, dst: Address) -> Ports | None:
         """What `src` may do to `dst` at `node`, as the rules list it; None: nothing.
 
-        A rule always lists some port, so nothing at all means that no rule joins the
-        two addresses.
+        An opening always lists some port, so nothing at all means that no rule joins
+        the two addresses.
         """
         return self._ports(node, dst, src, inward=True)
 
     def _ports(
         self, node: str, here: Address, there: Address, *, inward: bool
     ) -> Ports | None:
-        device = self.devices[self.position[node]]
-        if here.version != there.version or not (
-            here in device.addresses
-            or any(here in route for route in self.approved(node))
-        ):
+        if here.version != there.version:
             return None
+        device, view, version = self.device(node), self.view(node), here.version
+        gates: list[Opening] = []
+        if here in device.addresses or any(
+            here in route for route in self.approved(node)
+        ):
+            gates.extend(self._gate(view, version, inward=inward))
+        if inward and node in self.exits and any(here in each for each in INTERNET):
+            gates.extend(self.through_exit(view, version))
         ranges = [
             span
-            for opening in self._gate(self.view(node), here.version, inward=inward)
+            for opening in gates
             if (opening.here is None or here in opening.here)
             and self._covers(opening, there)
             for span in opening.ports.ranges
@@ -192,12 +269,17 @@ class Relation:
         return Ports.of(ranges) if ranges else None
 
     def _covers(self, opening: Opening, address: Address) -> bool:
-        number = self._number_of_address.get(address)
-        return number in opening.devices or any(
+        return self.number_of_address.get(address) in opening.devices or any(
             address in prefix for prefix in opening.prefixes
         )
 
     # What is kept
+
+    def device(self, node: str) -> Device:
+        return self.devices[self.position[node]]
+
+    def class_of(self, node: str) -> DeviceClass:
+        return self.classes[self._class_of[self.position[node]]]
 
     def _gate(self, view: View, version: int, *, inward: bool) -> tuple[Opening, ...]:
         key = (view, version, inward)
@@ -217,31 +299,68 @@ class Relation:
         else:
             found = list(self._openings.of_host(each, version, inward=inward))
         if view.person is not None:
-            mine = self._devices_of_person[view.person]
-            ports = self._rules.self_ports[view.person]
-            found.append(Opening(ports, mine, (), here))
+            found += self._openings.of_self(self._self_ends(view, inward), here)
         return tuple(found)
 
-    def _devices_at(
-        self, ids: Iterable[int], table: Table, person: str | None
-    ) -> tuple[int, ...]:
-        """The devices behind selectors, and the person's own ones, ascending."""
-        near = {number for selector in ids for number in table.get(selector, ())}
-        found = [member for number in near for member in self.classes[number].members]
-        if person is not None:
-            found = list({*found, *self._devices_of_person[person]})
-        return tuple(sorted(found))
+    def _self_ends(self, view: View, inward: bool) -> Mapping[int, Mask]:
+        """What the devices of a view's person may do there, or have done to them."""
+        assert view.person is not None
+        opening = self.rules.opening
+        masks = self._self_masks[view.person]
+        if inward:
+            return {n: mask & opening for n, mask in masks.items() if mask & opening}
+        mine = self.self_mask(self.classes[view.class_id].address_ids) & opening
+        return dict.fromkeys(masks, mine) if mine else {}
+
+    def self_mask(self, ids: Iterable[int]) -> Mask:
+        """What a device that these terms match may do to others of its person."""
+        mask = 0
+        for term in ids:
+            mask |= self.rules.to_self.get(term, 0)
+        return mask
 
     @cached_property
-    def _devices_of_person(self) -> Mapping[str, tuple[int, ...]]:
-        found: dict[str, list[int]] = defaultdict(list)
-        for number, device in enumerate(self.devices):
-            if device.owner is not None and not device.tags:
-                found[device.owner].append(number)
-        return {person: tuple(numbers) for person, numbers in found.items()}
+    def _self_masks(self) -> Mapping[str, Mapping[int, Mask]]:
+        """By person with a self rule, what each of their devices may do to the rest."""
+        found: dict[str, dict[int, Mask]] = defaultdict(dict)
+        if self.rules.to_self:
+            for number, device in enumerate(self.devices):
+                if device.owner is not None and not device.tags:
+                    ids = self.classes[self._class_of[number]].address_ids
+                    found[device.owner][number] = self.self_mask(ids)
+        return {who: masks for who, masks in found.items() if any(masks.values())}
+
+    def self_masks(self, person: str) -> Mapping[int, Mask]:
+        """What each device of a person may do to their other ones, by number."""
+        return self._self_masks.get(person, {})
+
+    def _own_people(self, view: View, *, opened: bool = False) -> Iterable[int]:
+        """The person's devices that a node of the view sees, or may reach.
+
+        Both ends see each other if either may reach the other.
+        """
+        if view.person is None:
+            return ()
+        masks = self._self_masks[view.person]
+        mine = self.self_mask(self.classes[view.class_id].address_ids)
+        if mine & self.rules.opening if opened else mine:
+            return masks
+        return () if opened else [n for n, mask in masks.items() if mask]
+
+    def _first(self, number: int, until: Until) -> Until:
+        return first_of((until, self._deadlines.get(number)))
 
     @cached_property
-    def _number_of_address(self) -> Mapping[Address, int]:
+    def _deadlines(self) -> Mapping[int, Until]:
+        """When devices end, by number; those that don't are left out."""
+        found = (
+            (number, device_deadline(self.tailnet, device))
+            for number, device in enumerate(self.devices)
+        )
+        return {number: until for number, until in found if until is not None}
+
+    @cached_property
+    def number_of_address(self) -> Mapping[Address, int]:
         return {
             address: number
             for number, device in enumerate(self.devices)
@@ -249,33 +368,12 @@ class Relation:
         }
 
     @cached_property
-    def _touching(self) -> Mapping[Network, Ids]:
-        """For each approved prefix the selectors that stand for part of it."""
-        return {
-            route: self._rules.any
-            | {
-                n
-                for n, prefix in self._rules.prefixes.items()
-                if overlaps(prefix, route)
-            }
-            for route in self._primaries
-        }
-
-    @cached_property
-    def _at_address(self) -> Table:
-        return _table(each.address_ids for each in self.classes)
-
-    @cached_property
-    def _at_all(self) -> Table:
-        return _table(each.ids for each in self.classes)
-
-
-def _table(ids_of_class: Iterable[Ids]) -> Table:
-    table: dict[int, list[int]] = defaultdict(list)
-    for number, ids in enumerate(ids_of_class):
-        for selector in ids:
-            table[selector].append(number)
-    return table
+    def _without_ipv4(self) -> frozenset[str]:
+        """Devices that `disable-ipv4` leaves their IPv6 address only."""
+        if not self.tailnet.node_attrs:
+            return frozenset()
+        given = node_attributes(self.tailnet)
+        return frozenset(name for name in given if "disable-ipv4" in given[name])
 
 
 def _passes(ports: Ports | None, protocol: int, port: int) -> bool:

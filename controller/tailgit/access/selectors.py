@@ -2,18 +2,22 @@
 
 A selector is either an *identity* (user, group, tag, device, autogroup), which means
 devices by both their addresses and never their routes, or an *address* (IP, CIDR,
-host alias), which means exactly that prefix and nothing in the other family
+host alias, ipset), which means exactly those prefixes and nothing in the other family
 (POLICY.md §0, points 4 and 5).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from typing import assert_never
 
-from tailgit.model.addresses import Address, Network
-from tailgit.model.selectors import Kind, Selector
+from tailgit.model.addresses import INTERNET, Address, Network
+from tailgit.model.selectors import ANYBODY_AT, Kind, Selector
 from tailgit.model.tailnet import Device, Tailnet
+
+EVERYTHING: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+"""What `*` means as a destination, and `autogroup:danger-all` as a source."""
 
 
 def active_devices(tailnet: Tailnet) -> Mapping[str, Device]:
@@ -26,18 +30,40 @@ def active_devices(tailnet: Tailnet) -> Mapping[str, Device]:
     }
 
 
+def everybody(tailnet: Tailnet) -> tuple[Network, ...]:
+    """What `*` in a src means besides approved subnets."""
+    return tailnet.everybody or (tailnet.ipv4, tailnet.ipv6)
+
+
 def prefix_of(tailnet: Tailnet, selector: Selector) -> Network | None:
-    """The prefix of an address selector; None for identities and `*`."""
+    """The prefix of a selector that is one; None for all others."""
     if selector.kind is Kind.HOST:
         return tailnet.hosts[selector.value].prefix
     return selector.prefix
 
 
+def prefixes_of(tailnet: Tailnet, selector: Selector) -> tuple[Network, ...]:
+    """The prefixes of an address selector; none for identities and `*`."""
+    match selector.kind:
+        case Kind.HOST | Kind.PREFIX:
+            prefix = prefix_of(tailnet, selector)
+            return (prefix,) if prefix is not None else ()
+        case Kind.IPSET:
+            ipset = tailnet.ipsets.get(selector.value)
+            return ipset.prefixes if ipset is not None else ()
+        case Kind.DANGER_ALL:
+            return EVERYTHING
+        case Kind.INTERNET:
+            return INTERNET
+        case _:
+            return ()
+
+
 def is_identity_of(tailnet: Tailnet, selector: Selector, device: Device) -> bool:
     """Whether the selector names the device as who it is, not by its address.
 
-    A tagged device has no user: it is in none of user, group and autogroup:member
-    (POLICY.md §0, point 6).
+    A tagged device has no user: it is in none of user, group, role, domain and
+    autogroup:member (POLICY.md §0, point 6).
     """
     person = None if device.tags else device.owner
     match selector.kind:
@@ -54,14 +80,34 @@ def is_identity_of(tailnet: Tailnet, selector: Selector, device: Device) -> bool
             return person is not None
         case Kind.TAGGED:
             return bool(device.tags)
-        case Kind.ANY | Kind.HOST | Kind.PREFIX | Kind.SELF:
+        case Kind.ROLE:
+            return person is not None and selector.value in roles_of(tailnet, person)
+        case Kind.DOMAIN:
+            return person is not None and domain_of(person) == domain_in(selector)
+        case Kind.ANY | Kind.SELF | Kind.SHARED:
             return False
-        case Kind.ROLE | Kind.DOMAIN | Kind.SHARED | Kind.INTERNET:
-            return False  # the loader refuses them so far
-        case Kind.DANGER_ALL | Kind.IPSET:
+        case Kind.HOST | Kind.PREFIX | Kind.IPSET | Kind.INTERNET | Kind.DANGER_ALL:
             return False
         case _:
             assert_never(selector.kind)
+
+
+def roles_of(tailnet: Tailnet, login: str) -> tuple[str, ...]:
+    """The role autogroups of a user; the owner of a tailnet is an admin too."""
+    user = tailnet.users.get(login)
+    role = user.role if user is not None else "member"
+    roles = ("owner", "admin") if role == "owner" else (role,)
+    return tuple(f"autogroup:{each}" for each in roles)
+
+
+def domain_of(login: str) -> str:
+    """What stands behind the `@`; upper and lower case are different."""
+    return login.rpartition("@")[2]
+
+
+def domain_in(selector: Selector) -> str:
+    """The domain of `user:*@DOMAIN`."""
+    return selector.value.removeprefix(ANYBODY_AT)
 
 
 def devices_of(tailnet: Tailnet, selector: Selector) -> tuple[Device, ...]:
@@ -80,10 +126,17 @@ def devices_of(tailnet: Tailnet, selector: Selector) -> tuple[Device, ...]:
 def addresses_in(
     tailnet: Tailnet, selector: Selector, device: Device
 ) -> Iterator[Address]:
-    """Those of the device's own addresses that the selector covers."""
+    """Those of the device's own addresses that the selector covers.
+
+    The internet holds no device, whatever its addresses are: `autogroup:internet` is
+    what is behind exit nodes.
+    """
     if selector.kind is Kind.ANY or is_identity_of(tailnet, selector, device):
         yield from device.addresses
-        return
-    prefix = prefix_of(tailnet, selector)
-    if prefix is not None:
-        yield from (address for address in device.addresses if address in prefix)
+    elif selector.kind is not Kind.INTERNET:
+        prefixes = prefixes_of(tailnet, selector)
+        yield from (
+            address
+            for address in device.addresses
+            if any(address in prefix for prefix in prefixes)
+        )

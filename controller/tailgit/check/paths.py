@@ -31,14 +31,14 @@ _FEW = 3
 def check_paths(tailnet: Tailnet) -> Iterator[Finding]:
     """What would never connect. The tailnet must be free of errors.
 
-    Devices that await their key have no peers yet, so they miss no path.
+    Devices that await their key count as well: that they would never connect had better
+    be known before they are enrolled.
     """
     active = active_devices(tailnet).values()
     relayed = any(device.relay and device.endpoints for device in active)
     hidden = [each for each in active if not each.endpoints and each.gateway is None]
     yield from _slots(without_slot(tailnet))
-    keyed = [device for device in hidden if device.public_key is not None]
-    yield from _paths(tailnet, keyed, relayed=relayed)
+    yield from _paths(tailnet, hidden, relayed=relayed)
 
 
 def _paths(
@@ -104,14 +104,9 @@ def _no_path(
     else:
         listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
         whom = f"{listed}, though the policy lets them talk"
-    help_ = "add an endpoint to one side"
-    if _may_be_relayed(device) and others & ~no_relays:
-        help_ += (
-            ", name a common `site`, or write `relay: true` at a device that has an "
-        )
-        help_ += "endpoint"
+    help_ = "add an endpoint to one side; a forwarded UDP port will do"
     if not _may_be_relayed(device) or others & no_relays:
-        help_ += "; what has `delivery: wg-quick` can't use relays: name a `gateway`"
+        help_ += "; what has `delivery: wg-quick` may also name a `gateway`"
     message = f"`{device.name}` can't reach {whom}: neither side has an endpoint"
     return finding("no-path", device.place, message, help_)
 

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 
 from tailgit.access.selectors import devices_of
 from tailgit.model.codes import finding
-from tailgit.model.findings import Finding
-from tailgit.model.selectors import Kind
+from tailgit.model.findings import Finding, Place
+from tailgit.model.near import meant
+from tailgit.model.selectors import ANYBODY_AT, Kind, Selector
 from tailgit.model.tailnet import Rule, Tailnet, Test
 from tailgit.model.text import shown
 
-_WITH_A_SELF = {Kind.USER, Kind.GROUP, Kind.MEMBER}
+_WITH_A_SELF = {Kind.USER, Kind.GROUP, Kind.MEMBER, Kind.ROLE, Kind.DOMAIN}
+
+
+_LOCAL_PART = "localpart:*@"
 
 
 def check_policy(tailnet: Tailnet) -> Iterator[Finding]:
@@ -20,6 +24,7 @@ def check_policy(tailnet: Tailnet) -> Iterator[Finding]:
         yield from _self_source(rule)
     for test in tailnet.tests:
         yield from _nobody(tailnet, test)
+    yield from _domains(tailnet)
 
 
 def _self_source(rule: Rule) -> Iterator[Finding]:
@@ -33,17 +38,58 @@ def _self_source(rule: Rule) -> Iterator[Finding]:
                 "self-source",
                 selector.place or rule.place,
                 "autogroup:self can only be used with users, groups, or supported "
-                f"autogroups, not with `{shown(selector.value)}`",
-                "give the other sources a rule of their own",
+                "autogroups",
+                f"give `{shown(selector.value)}` and other such sources a rule of "
+                "their own",
             )
+
+
+def _domains(tailnet: Tailnet) -> Iterator[Finding]:
+    """`user:*@` and `localpart:*@` name a domain of the tailnet, letter by letter."""
+    known = set(tailnet.email_domains) or {
+        login.rpartition("@")[2] for login in tailnet.users
+    }
+    if not known:
+        return
+    for domain, at, start in _named_domains(tailnet):
+        if domain not in known:
+            yield finding(
+                "bad-domain",
+                at,
+                f"{start}{shown(domain)} is not associated with this Tailnet and "
+                "cannot be used in user:*@<domain> expressions",
+                meant(domain, known) or f"its domains: {', '.join(sorted(known)[:8])}",
+            )
+
+
+def _named_domains(tailnet: Tailnet) -> Iterator[tuple[str, Place, str]]:
+    """Each domain with its place, and what Tailscale puts before the sentence."""
+    rules: list[tuple[tuple[Selector, ...], Place, str]]
+    rules = [((*rule.src, *rule.dst), rule.place, "") for rule in tailnet.rules]
+    rules += [(each.target, each.place, "") for each in tailnet.node_attrs]
+    rules += [(each.src, each.place, "[ssh] ") for each in tailnet.ssh_rules]
+    for selectors, place, start in rules:
+        for selector in selectors:
+            if selector.kind is Kind.DOMAIN:
+                domain = selector.value.removeprefix(ANYBODY_AT)
+                yield domain, selector.place or place, start
+    for rule in tailnet.ssh_rules:
+        for name in rule.users:
+            if name.startswith(_LOCAL_PART):
+                yield name.removeprefix(_LOCAL_PART), rule.place, ""
 
 
 def _nobody(tailnet: Tailnet, test: Test) -> Iterator[Finding]:
     """A test whose source is no device would pass every `deny`."""
+    if tailnet.is_bare:
+        return  # its tests have stand-ins for devices
     if test.src.kind in (Kind.PREFIX, Kind.HOST):
         return  # an address need not be a device's
-    known = test.src.kind is not Kind.GROUP or test.src.value in tailnet.groups
-    if known and not devices_of(tailnet, test.src):
+    name = test.src.value
+    unknown = (test.src.kind is Kind.GROUP and name not in tailnet.groups) or (
+        test.src.kind is Kind.TAG and name not in tailnet.tag_owners
+    )
+    if not unknown and not devices_of(tailnet, test.src):
         yield finding(
             "test-of-nobody",
             test.src.place or test.place,

@@ -7,6 +7,7 @@ address is one. Devices and host aliases are resolved while loading already.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Origin, Place
@@ -19,6 +20,11 @@ from tailgit.model.selectors import (
 )
 from tailgit.model.tailnet import Device, Group, Tailnet
 from tailgit.model.text import shown
+
+_APPROVERS = frozenset(
+    {*(Kind.USER, Kind.GROUP, Kind.TAG, Kind.MEMBER, Kind.ROLE, Kind.DOMAIN)}
+)
+"""What may own a tag or approve a route: who, never where."""
 
 
 def check_references(tailnet: Tailnet) -> Iterator[Finding]:
@@ -37,13 +43,56 @@ def check_references(tailnet: Tailnet) -> Iterator[Finding]:
     exits = approvers.exit_origins or (tailnet.place,) * len(approvers.exit_node)
     for text, at in zip(approvers.exit_node, exits, strict=True):
         yield from names.of_approver(text, at)
+    yield from _rules(tailnet, names)
+    yield from _logins(tailnet, names)
+    for entry in tailnet.node_attrs:
+        for selector in entry.target:
+            yield from names.of_selector(selector, selector.place or entry.place)
+    yield from _tests(tailnet, names)
+
+
+def _rules(tailnet: Tailnet, names: _Names) -> Iterator[Finding]:
+    """Tailscale says on which side of a rule a tag is unknown."""
     for rule in tailnet.rules:
+        for selector in rule.src:
+            at = selector.place or rule.place
+            yield from names.of_selector(selector, at, "src=")
+        for selector in rule.dst:
+            at = selector.place or rule.place
+            side = f'dst="{shown(selector.value)}": '
+            yield from names.of_selector(selector, at, side)
+
+
+def _logins(tailnet: Tailnet, names: _Names) -> Iterator[Finding]:
+    for rule in tailnet.ssh_rules:
         for selector in (*rule.src, *rule.dst):
             yield from names.of_selector(selector, selector.place or rule.place)
+
+
+def _tests(tailnet: Tailnet, names: _Names) -> Iterator[Finding]:
+    """Whatever a test names and is not there makes it fail, and that is its code."""
     for test in tailnet.tests:
-        yield from names.of_selector(test.src, test.src.place or test.place)
-        for target in (*test.accept, *test.deny):
-            yield from names.of_selector(target.selector, target.place)
+        named = [(test.src, test.src.place or test.place)]
+        named += [(each.selector, each.place) for each in (*test.accept, *test.deny)]
+        for selector, at in named:
+            for found in names.of_selector(selector, at):
+                yield _recoded(found, "test-of-nobody")
+    for ssh_test in tailnet.ssh_tests:
+        src = ssh_test.src
+        for found in names.of_selector(src, src.place or ssh_test.place):
+            yield _recoded(found, "test-of-nobody")
+        for selector in ssh_test.dst:
+            at = selector.place or ssh_test.place
+            for found in names.of_selector(selector, at):
+                message = found.message
+                if found.code == "unknown-tag":
+                    message = f'SSH tests dst contains unknown tag "{selector.value}"'
+                yield replace(_recoded(found, "bad-ssh-test"), message=shown(message))
+
+
+def _recoded(found: Finding, code: str) -> Finding:
+    """The same under another code; users are tailgit's own business."""
+    return found if found.code == "unknown-user" else replace(found, code=code)
 
 
 class _Names:
@@ -69,7 +118,9 @@ class _Names:
         for tag in device.tags:
             if not tag.startswith("tag:"):
                 continue  # the schema has said so
-            yield from self.tag(tag, _at(device.origin, device.place, "tags"))
+            at = _at(device.origin, device.place, "tags")
+            for found in self.tag(tag, at):
+                yield replace(found, code="undeclared-tag")
 
     def of_group(self, group: Group) -> Iterator[Finding]:
         for index, member in enumerate(group.members):
@@ -107,18 +158,20 @@ class _Names:
             see = self.see(help_)
             yield finding(error.code, at, shown(str(error)), help_, see)
             return
-        if selector.kind not in (Kind.USER, Kind.GROUP, Kind.TAG, Kind.MEMBER):
+        if selector.kind not in _APPROVERS:
             message = f"`{shown(text)}` can't own or approve anything"
             yield finding("bad-value", at, message, "write a user, group or tag")
             return
         yield from self.of_selector(selector, at)
 
-    def of_selector(self, selector: Selector, at: Place) -> Iterator[Finding]:
+    def of_selector(
+        self, selector: Selector, at: Place, side: str = ""
+    ) -> Iterator[Finding]:
         match selector.kind:
             case Kind.USER:
                 yield from self.user(selector.value, at)
             case Kind.TAG:
-                yield from self.tag(selector.value, at)
+                yield from self.tag(selector.value, at, side)
             case Kind.GROUP if selector.value not in self.tailnet.groups:
                 message = f"no group `{shown(selector.value)}`"
                 define = f"define it: `groups: {{{shown(selector.value)}: […]}}`"
@@ -135,9 +188,9 @@ class _Names:
             help_ = self.near_users.meant(login) or add
             yield finding("unknown-user", at, message, help_, self.see(help_))
 
-    def tag(self, tag: str, at: Place) -> Iterator[Finding]:
+    def tag(self, tag: str, at: Place, side: str = "") -> Iterator[Finding]:
         if tag not in self.tailnet.tag_owners:
-            message = f'tag not found: "{shown(tag)}"'
+            message = f'{side}tag not found: "{shown(tag)}"'
             guess = self.near_tags.meant(tag)
             help_ = f"declare it: `tagOwners: {{{shown(tag)}: [group:…]}}`"
             help_ = f"{help_}; or {guess}" if guess else help_

@@ -70,6 +70,8 @@ def _written(tailnet: Tailnet) -> Written:
 
 def _is_allow_all(tailnet: Tailnet, rule: Rule) -> bool:
     """Whether, in one family at least, all devices reach all on TCP and UDP."""
+    if rule.via or rule.posture or tailnet.default_src_posture:
+        return False
     return _opens_all(rule.ports) and any(
         _is_everybody(tailnet, rule.src, version)
         and _is_everybody(tailnet, rule.dst, version)

@@ -83,6 +83,9 @@ def _mentioned(tailnet: Tailnet) -> dict[str, Place]:
     for who in chain((who for _, who in approvers.routes), [approvers.exit_node]):
         for each in who:
             found.setdefault(each, tailnet.place)
+    for ipset in tailnet.ipsets.values():
+        for name in ipset.mentions:
+            found.setdefault(name, ipset.place)
     return found
 
 
@@ -90,6 +93,17 @@ def _selectors(tailnet: Tailnet) -> Iterator[tuple[Selector, Place]]:
     for rule in tailnet.rules:
         for selector in (*rule.src, *rule.dst):
             yield selector, rule.place
+        for tag in rule.via:
+            yield Selector(Kind.TAG, tag), rule.place
+    for login in tailnet.ssh_rules:
+        for selector in (*login.src, *login.dst):
+            yield selector, login.place
+    for entry in tailnet.node_attrs:
+        for selector in entry.target:
+            yield selector, entry.place
+    for ssh_test in tailnet.ssh_tests:
+        for selector in (ssh_test.src, *ssh_test.dst):
+            yield selector, ssh_test.place
     for test in tailnet.tests:
         yield test.src, test.place
         for target in (*test.accept, *test.deny):

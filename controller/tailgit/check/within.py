@@ -8,7 +8,8 @@ there are:
 - it is the same selector; aliases of `hosts` and addresses are compared as prefixes,
   so that spelling means nothing,
 - it is a prefix inside a prefix,
-- it is a user or a group inside `autogroup:member`, a tag inside `autogroup:tagged`,
+- it is a user, group, role or domain inside `autogroup:member`, a tag inside
+  `autogroup:tagged`,
 - it is anything inside the `*` of a dst; in the `*` of a src, which is no more than
   the tailnet and its approved routes, anything but a prefix outside of the tailnet.
 
@@ -17,7 +18,8 @@ are edited without a look at the rules. Nor does a selector that only several ot
 cover together.
 
 A rule is within another if every pair of its sources and destinations is within one
-pair of the other's, its ports are among the other's ports, and it does not end later.
+pair of the other's, its ports and applications are among the other's, it goes by the
+same routers (`via`), asks for no other posture, and does not end later.
 `autogroup:self` means, for each person, their own devices: with the source `ana` it is
 the pair `ana` to `ana`, and for any source it is inside a dst that the source itself
 is inside of. As a source of such pairs `*` means no more than `autogroup:member`.
@@ -41,7 +43,7 @@ from tailgit.model.addresses import Network
 from tailgit.model.findings import Place
 from tailgit.model.ports import Ports
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Rule, Tailnet
+from tailgit.model.tailnet import App, Rule, Tailnet
 
 Side = Literal["src", "dst"]
 
@@ -57,12 +59,19 @@ _Key = Hashable
 
 @dataclass(frozen=True, slots=True)
 class _Box:
-    """One `Rule`: every source to every destination on these ports, until then."""
+    """One `Rule`: every source to every destination on these ports, until then.
+
+    For sources with one of the postures only, if there are any; by routers with one of
+    the `via` tags.
+    """
 
     src: frozenset[_Key]
     dst: frozenset[_Key]
     ports: Ports
     expires: int | None
+    posture: frozenset[str] = frozenset()
+    via: frozenset[str] = frozenset()
+    app: frozenset[App] = frozenset()
 
 
 class _Exhausted(Exception):
@@ -141,7 +150,9 @@ class Containment:
         dst = frozenset(self._key(selector) for selector in rule.dst)
         if dst == {_SELF} and _ANY in src:
             src = src - {_ANY} | {_MEMBER}
-        return _Box(src, dst, rule.ports, rule.expires)
+        posture = frozenset(rule.posture or self._tailnet.default_src_posture)
+        via, app = frozenset(rule.via), frozenset(rule.app)
+        return _Box(src, dst, rule.ports, rule.expires, posture, via, app)
 
     def _key(self, selector: Selector) -> _Key:
         name = selector.kind, selector.value
@@ -193,6 +204,10 @@ class Containment:
         self._pay(1)
         if not _among(box.ports, wide.ports) or _ends_later(box, wide):
             return False
+        if box.via != wide.via or not box.app <= wide.app:
+            return False
+        if wide.posture and not (box.posture and box.posture <= wide.posture):
+            return False
         if not all(self._covered(key, wide.src, "src") for key in box.src):
             return False
         return all(
@@ -229,10 +244,12 @@ class Containment:
                 yield _ANY
             return
         match key:
-            case (Kind.USER | Kind.GROUP, _):
+            case (Kind.USER | Kind.GROUP | Kind.ROLE | Kind.DOMAIN, _):
                 yield _MEMBER
             case (Kind.TAG, _):
                 yield _TAGGED
+            case (Kind.DANGER_ALL | Kind.IPSET | Kind.SHARED, _) if side == "src":
+                return  # more than the tailnet, or something else
             case _:
                 pass
         if key != _ANY:

@@ -33,6 +33,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("schema:schema", "Print the format as one JSON Schema, for editors."),
     "device": ("device:app", "Add, enroll, rename and remove machines."),
     "user": ("user:app", "Remove people, with all their traces."),
+    "import": (
+        "importing:app",
+        "Begin from what you have: a policy or WireGuard files.",
+    ),
+    "export": ("exporting:app", "Write the policy in Tailscale's form."),
     "lab": ("lab:app", "Run a whole tailnet in namespaces on this machine."),
 }
 """Command -> (module below tailgit.cli:attribute, its line in the help)."""
@@ -105,7 +110,7 @@ def _dispatch(argv: list[str]) -> int:
     name = argv[0] if argv else ""
     if name in COMMANDS:
         return _run_command(name, argv[1:])
-    if name in ("--help", "-h"):
+    if name in ("--help", "-h", "help"):
         print(top_help())
         return Exit.DONE
     if name == "--version":
@@ -182,7 +187,7 @@ def _report_findings(error: InvalidTailnet) -> None:
     from tailgit.report.findings import as_text
 
     print(as_text(error.findings), file=sys.stderr)
-    _fail(error.message, "tailgit check shows them, too")
+    _fail(error.message, error.help)
 
 
 def _fail(message: str, help: str = "", code: int = Exit.FAILED) -> int:  # noqa: A002

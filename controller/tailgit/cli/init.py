@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from git import Repo
 
     from tailgit.edit.beginning import Answers, Forge
+    from tailgit.model.addresses import Network
 
 _Range = TypeVar("_Range", IPv4Network, IPv6Network)
 _RANGE = "100.64.0.0/10"
@@ -53,9 +54,9 @@ def init(
 
     Asks for what no flag says; without a terminal name, domain and user must be
     given. Writes tailnet.yaml, people.yaml and policy.yaml into PATH, a schema for
-    editors beside them, and with --ci a pipeline that checks every change. Nothing that exists is touched: if one of
-    the files is there, none is written. Where there is no git repository yet, one is
-    made.
+    editors beside them, and with --ci a pipeline that checks every change. Nothing
+    that exists is touched: if one of the files is there, none is written. Where there
+    is no git repository yet, one is made.
 
     \b
     Examples:
@@ -67,18 +68,22 @@ def init(
 
     forge = _forge(ci)
     _must_be_free(path)
-    answers = _answers(path, name, domain, user, ipv4, ipv6)
-    files = {path / each: data for each, data in first_files(answers).items()}
     repo = _repository(path)
     top = Path(repo.working_dir) if repo else path.resolve()
+    taken = _taken(top) if repo else ()
+    answers = _answers(path, name, domain, user, ipv4, ipv6, taken)
+    files = {path / each: data for each, data in first_files(answers).items()}
     if forge is not None:
         inner = path.resolve().relative_to(top).as_posix()
         place, text = ci_file(forge, inner, _branch(repo))
+        _no_pipeline_yet(top / place, inner)
         files[top / place] = text
     _write(path, files)
     if repo is None:
         _begin_repository(path)
     _report(path, answers, list(files))
+    if forge is not None:
+        print("  set the pipeline's variable TAILGIT_INSTALL: what pip shall install")
     return Exit.DONE
 
 
@@ -108,6 +113,7 @@ def _answers(
     user: str | None,
     ipv4: str | None,
     ipv6: str | None,
+    taken: Sequence[Network],
 ) -> Answers:
     """Flags first, then questions on a terminal."""
     from tailgit.edit.beginning import Answers, wrong
@@ -128,7 +134,7 @@ def _answers(
         domain = _ask("domain", "Machines are called DEVICE.", f"{name}.internal")
     if user is None:
         user = _ask("user", "Your e-mail address, as the first admin:", None)
-    return Answers(name, domain, user, _ipv4(ipv4), _ipv6(ipv6))
+    return Answers(name, domain, user, _ipv4(ipv4, taken), _ipv6(ipv6))
 
 
 def _name_of(path: Path) -> str | None:
@@ -150,13 +156,13 @@ def _ask(field: str, question: str, default: str | None) -> str:
         print(said, file=sys.stderr)
 
 
-def _ipv4(text: str | None) -> IPv4Network:
+def _ipv4(text: str | None, others: Sequence[Network]) -> IPv4Network:
     if text is not None:
         return _parsed("--ipv4", IPv4Network, text)
     from tailgit.cli.surroundings import local_routes
 
     usual = IPv4Network(_RANGE)
-    taken = [each for each in local_routes() if each.version == 4]
+    taken = [each for each in (*local_routes(), *others) if each.version == 4]
     if not any(usual.overlaps(each) for each in taken):
         return usual
     # Tailscale on this machine, say, which drops what others send from that range.
@@ -166,9 +172,12 @@ def _ipv4(text: str | None) -> IPv4Network:
         if not any(network.overlaps(each) for each in taken)
     ]
     if not free:
-        raise UsageError("this machine routes every private range", "choose by --ipv4")
+        raise UsageError("every usual range is in use", "choose one by --ipv4")
     chosen = secrets.choice(free)
-    message = f"{usual} is in use on this machine, so the range is {chosen}"
+    where = "by another tailnet of the repository"
+    if not any(usual.overlaps(each) for each in others if each.version == 4):
+        where = "on this machine"
+    message = f"{usual} is in use {where}, so the range is {chosen}"
     print(f"tailgit: {message}; --ipv4 chooses another", file=sys.stderr)
     return chosen
 
@@ -200,6 +209,28 @@ def _repository(path: Path) -> Repo | None:
     except (InvalidGitRepositoryError, NoSuchPathError):
         return None
     return None if repo.bare else repo
+
+
+def _taken(top: Path) -> tuple[Network, ...]:
+    """The ranges of the tailnets that the repository has already."""
+    from tailgit.load import load_from
+    from tailgit.load.source import open_source, roots_of
+
+    source, _ = open_source(top, None)
+    found: list[Network] = []
+    for root in roots_of(source, ""):
+        loaded = load_from(source, root)
+        tailnet = loaded.tailnet or loaded.partial
+        found += [tailnet.ipv4, tailnet.ipv6] if tailnet else []
+    return tuple(found)
+
+
+def _no_pipeline_yet(file: Path, inner: str) -> None:
+    if os.path.lexists(file):
+        raise Refused(
+            f"{file} exists already",
+            f"add a line to it: `tailgit check {inner}`; and leave --ci out",
+        )
 
 
 def _branch(repo: Repo | None) -> str:

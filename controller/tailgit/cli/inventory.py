@@ -67,7 +67,9 @@ def add(
     """Declare a machine: write devices/NAME.yaml below the root.
 
     One file for each device, so that two branches that add devices merge without a
-    conflict. The tailnet is judged with the new file before that is written.
+    conflict. In a folder below the root (or with --repo such a folder) the file goes
+    there: a team adds to its own. The tailnet is judged with the new file before it
+    is written.
 
     Exit: 0 written, 3 it would bring an error (nothing is written), or another device
     has its address (it is written, and `tailgit pin` mends it), 4 name or file are
@@ -139,7 +141,7 @@ def rename(
         return [
             f"{old} is {new}; {_count(made.references, 'reference')} changed",
             f"  stays  {made.device.ipv4}, {made.device.ipv6}, and who may reach whom",
-            "Next:  commit it, then tailgit plan",
+            "Next:  git add -A and commit it, then tailgit plan",
         ]
 
     carry_out(
@@ -176,7 +178,7 @@ def remove(
         return [
             f"{shown(name)} is removed",
             *gone,
-            "Next:  commit it, then tailgit plan",
+            "Next:  git add -A and commit it, then tailgit plan",
         ]
 
     carry_out(

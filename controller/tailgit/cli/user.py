@@ -47,7 +47,7 @@ def remove(
     def summary() -> list[str]:
         devices = [f"device {shown(each)} is removed, too" for each in made.devices]
         gone = [f"gone:  {shown(str(place))}" for place in made.rules]
-        next_ = "Next:  commit it, then tailgit plan"
+        next_ = "Next:  git add -A and commit it, then tailgit plan"
         return [f"{shown(login)} is removed", *devices, *gone, next_]
 
     devices = f" and {', '.join(map(shown, made.devices))}" if made.devices else ""

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
-import tailgit
-from tailgit.edit.schema import editor_schema
+from tailgit.edit.schema import SCHEMA, editor_schema
 from tailgit.errors import UsageError
 from tailgit.load.shape import schemas
 from tailgit.model.text import shown
@@ -23,8 +22,6 @@ from tailgit.resources import template
 Forge = Literal["github", "gitlab"]
 
 FILES = ("tailnet.yaml", "people.yaml", "policy.yaml")
-SCHEMA = ".tailgit/schema.json"
-"""What the first line of each of them leads an editor to; a dot name is not read."""
 _CI = {"github": ".github/workflows/tailgit.yaml", "gitlab": ".gitlab-ci.yml"}
 _FIELDS = {
     "name": ("tailnet.schema.json", "name"),
@@ -81,6 +78,5 @@ def ci_file(forge: Forge, path: str, branch: str) -> tuple[str, bytes]:
         if not re.fullmatch(r"[A-Za-z0-9._/-]+", text) or text.startswith("-"):
             message = f"`{shown(text)}` can't stand in a pipeline's shell unquoted"
             raise UsageError(message, "use a folder or branch with a plainer name")
-    values = {"path": path, "branch": branch, "version": tailgit.__version__}
-    text = template(f"init/{forge}.yaml.j2").render(**values)
+    text = template(f"init/{forge}.yaml.j2").render(path=path, branch=branch)
     return _CI[forge], text.encode()

@@ -20,6 +20,16 @@ _AUTOGROUPS = (
 )
 _COMMON = "common.schema.json"
 
+SCHEMA = ".tailgit/schema.json"
+"""Where `init` puts it, below the root; the loader passes over dot names."""
+
+
+_LATER = {
+    "error": "(Refused so far)",
+    "apply": "(Not yet on nodes: plan and apply refuse it)",
+    "warning": "(Without effect so far)",
+}
+
 
 def editor_schema(tailnet: Tailnet | None = None) -> Schema:
     """The whole format as one schema; with the names of a tailnet as suggestions."""
@@ -41,9 +51,14 @@ def _moved(schema: Any, file: str) -> Any:
         return [_moved(each, file) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    moved = {}
-    for key, value in schema.items():
-        if key in ("$schema", "x-not-yet"):
+    moved: Schema = {}
+    for key, value in sorted(schema.items(), key=lambda item: item[0] == "x-not-yet"):
+        if key == "$schema":
+            continue
+        if key == "x-not-yet":
+            later = _LATER[value["severity"]]
+            said = schema.get("description", "")
+            moved["description"] = f"{said} {later}: {value['why']}.".strip()
             continue
         if key == "$ref":
             target, _, pointer = value.partition("#")

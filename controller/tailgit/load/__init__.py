@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tailgit.load.bare import bare_policy
 from tailgit.load.delegations import check_delegations
-from tailgit.load.documents import elsewhere, read_sections
+from tailgit.load.documents import read_bare, read_sections
 from tailgit.load.git import Repo
+from tailgit.load.reading import elsewhere
 from tailgit.load.source import ROOT_FILE, Source, open_source, root_of, roots_of
-from tailgit.load.tailnet import build_tailnet
+from tailgit.load.tailnet import build_bare, build_tailnet
 from tailgit.load.unite import Sections
 from tailgit.model.codes import ABSENCES, too_many
 from tailgit.model.findings import Bounded, Finding, Place, TooManyFindings, in_order
@@ -58,9 +60,14 @@ def load_from(source: Source, root: str) -> Loaded:
     with _no_garbage_collection():
         later: list[Finding] = Bounded()
         try:
-            sections = read_sections(source, root, findings)
-            check_delegations(sections, root, findings)
-            tailnet = build_tailnet(sections, root_file, later)
+            policy = bare_policy(source, root)
+            if policy is not None:
+                sections = read_bare(source, policy, findings)
+                tailnet: Tailnet | None = build_bare(sections, policy, later)
+            else:
+                sections = read_sections(source, root, findings)
+                check_delegations(sections, root, findings)
+                tailnet = build_tailnet(sections, root_file, later)
         except TooManyFindings:
             sections, tailnet = Sections(), None
             later = [*later, too_many(Place(root_file))]

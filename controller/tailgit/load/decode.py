@@ -53,11 +53,11 @@ def decode(data: bytes, file: str, findings: list[Finding]) -> str | None:
     if conflict:
         findings.append(
             finding(
-                "bad-json" if file.endswith(".json") else "bad-yaml",
+                "bad-json" if file.endswith((".json", ".hujson")) else "bad-yaml",
                 _place_of(text[: conflict.start()], file),
                 "an unresolved merge conflict begins here",
-                "keep one side of it and take the lines `<<<<<<<`, `=======` and "
-                "`>>>>>>>` out",
+                "keep what belongs there of both sides, and take the lines `<<<<<<<`, "
+                "`=======` and `>>>>>>>` out",
             )
         )
         return None

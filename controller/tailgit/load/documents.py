@@ -9,13 +9,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tailgit.load.decode import MAX_FILE_BYTES, is_too_large
-from tailgit.load.explain import explain
 from tailgit.load.globs import Globs
-from tailgit.load.hujson import read_hujson, read_json
 from tailgit.load.inner import without_inner
 from tailgit.load.located import Items, Map
+from tailgit.load.reading import read_file
 from tailgit.load.secrets import MAX_SCANNED_BYTES, Suspects, find_secrets
-from tailgit.load.shape import fit, root_shape
 from tailgit.load.source import (
     MAX_FILES,
     POLICY_FILE,
@@ -25,10 +23,8 @@ from tailgit.load.source import (
     has_dot_name,
     is_policy,
 )
-from tailgit.load.spellings import respell
-from tailgit.load.unite import ROOT_FILE_ONLY, Document, Sections, unite
-from tailgit.load.whole import entries_fit, foreign, is_foreign, is_loss
-from tailgit.load.yaml import read_yaml
+from tailgit.load.unite import Document, Sections, unite
+from tailgit.load.whole import entries_fit, is_loss
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.text import shown
@@ -38,7 +34,6 @@ MAX_SEARCHED_BYTES = 1 << 30
 """How much of all other files is searched for private keys."""
 
 _DOCUMENTS = (".yaml", ".yml", ".json")
-_LFS = b"version https://git-lfs.github.com/spec/"
 
 
 def read_sections(source: Source, root: str, findings: list[Finding]) -> Sections:
@@ -60,7 +55,7 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
 
     documents = [first] if first is not None else []
     for path, content in source.read([entry.path for entry in small]).items():
-        document = _read(content, path, root, suspects, findings)
+        document = read_file(content, path, root, suspects, findings)
         if document is not None:
             documents.append(document)
     searched = [each for each in others if each.kind == "file"]
@@ -77,6 +72,22 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
     return united
 
 
+def read_bare(source: Source, policy: str, findings: list[Finding]) -> Sections:
+    """What a policy.hujson says that stands alone; nothing else is read."""
+    entry = source.entry(policy)
+    if entry is not None and is_too_large(entry.size, policy, findings):
+        return Sections()
+    data = source.read([policy])[policy]
+    document = read_file(data, policy, None, Suspects(), findings)
+    if document is None:
+        return Sections()
+    united = unite([document], findings)
+    united.complete = True
+    lost = any(is_loss(each, {policy}) for each in findings)
+    united.whole = entries_fit(document.sections) and not lost
+    return united
+
+
 def _first(
     source: Source,
     root_file: str,
@@ -89,7 +100,7 @@ def _first(
     if entry is not None and is_too_large(entry.size, root_file, findings):
         return None
     data = source.read([root_file])[root_file]
-    return _read(data, root_file, root, suspects, findings)
+    return read_file(data, root_file, root, suspects, findings)
 
 
 def _search(
@@ -251,100 +262,6 @@ def _within_limits(
         )
     )
     return False
-
-
-def _read(
-    data: bytes, file: str, root: str, suspects: Suspects, findings: list[Finding]
-) -> Document | None:
-    """One file, typed and judged by the schemas; None if it can't be read."""
-    so_far = len(findings)
-    findings.extend(find_secrets(data, file))
-    suspects.look(data, file)
-    after_secrets = len(findings)
-    if data.startswith(_LFS):
-        findings.append(
-            finding(
-                "lfs-pointer",
-                Place(file),
-                "the file is a git-LFS pointer; its content is not in git",
-                "keep it in git itself: `git lfs untrack`",
-            )
-        )
-        return None
-    sections = read_document(data, file, findings)
-    if sections is None:
-        return None
-    if file != (f"{root}/{ROOT_FILE}" if root else ROOT_FILE):
-        odd_key = next(
-            (f.place for f in findings[after_secrets:] if f.code == "yaml-key"), None
-        )
-        if is_foreign(sections) or (odd_key and not sections):  # `on: push`
-            at = odd_key or sections.key(next(iter(sections)))
-            findings[after_secrets:] = [foreign(at, root)]
-            return Document(file, sections, [])
-        _root_file_only(sections, findings)
-    walk = fit(root_shape(), sections)
-    if not walk.valid:
-        findings.extend(elsewhere(explain(sections), findings[so_far:]))
-    for at, text in walk.unprintable:
-        message = f"an unseen or control character in `{shown(text[:60])}`"
-        findings.append(finding("bad-character", at, message, "write one plain line"))
-    _not_yet(walk.not_yet, findings)
-    return Document(file, sections, data.decode("utf-8-sig").split("\n"))
-
-
-def read_document(data: bytes, file: str, findings: list[Finding]) -> Map | None:
-    """The file's mapping, by the language that its name says; None if it is none."""
-    if file.endswith(".json"):
-        return read_json(data, file, findings)
-    if not file.endswith(".hujson"):
-        return read_yaml(data, file, findings)
-    sections = read_hujson(data, file, findings)
-    if sections is not None:
-        respell(sections, findings)
-    return sections
-
-
-def elsewhere(later: Iterable[Finding], earlier: Iterable[Finding]) -> list[Finding]:
-    """Those findings whose place no earlier error has: one mistake is said once."""
-    places = {each.place for each in earlier if each.is_error}
-    return [each for each in later if each.place not in places]
-
-
-def _root_file_only(sections: Map, findings: list[Finding]) -> None:
-    """Takes out what only tailnet.yaml may say."""
-    for section in ROOT_FILE_ONLY:
-        if section in sections:
-            message = f"the section `{section}` belongs into {ROOT_FILE} only"
-            at = sections.key(section)
-            findings.append(finding("unknown-section", at, message, "move it there"))
-            del sections[section]
-
-
-def _not_yet(
-    seen: list[tuple[Map, str, dict[str, Any]]], findings: list[Finding]
-) -> None:
-    """Fields that are known and without effect: errors each, warnings once a file."""
-    warned: dict[tuple[str, str], list[tuple[Map, str, dict[str, Any]]]] = {}
-    for owner, key, about in seen:
-        if about["severity"] != "error":
-            warned.setdefault((key, about["why"]), []).append((owner, key, about))
-            continue
-        message = f"`{key}` is not enforced by this version: {about['why']}"
-        findings.append(
-            finding("not-yet", owner.key(key), message, f"take `{key}` out")
-        )
-    for uses in warned.values():
-        owner, key, about = uses[0]
-        times = f" ({len(uses)} times in this file)" if len(uses) > 1 else ""
-        at, why = owner.key(key), f"{about['why']}{times}"
-        if about["severity"] == "apply":
-            message = f"`{key}` can't be put on nodes by this version: {why}"
-            help_ = "plan, apply, render and lab refuse the tailnet until then"
-            findings.append(finding("not-applied", at, message, help_))
-        else:
-            message = f"`{key}` has no effect in this version: {why}"
-            findings.append(finding("not-used", at, message))
 
 
 def _texts(section: Any) -> Iterator[tuple[int, str]]:

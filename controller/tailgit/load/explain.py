@@ -114,7 +114,10 @@ def _explain(document: Map, error: ValidationError) -> Iterator[Finding]:
             owner = _walk(document, path)
             key = str(error.instance)
             place = owner.key(key) if isinstance(owner, Map) else at
-            yield _bad_value(place, key, schema)
+            if path == ["tagOwners"] and key.startswith("tag:"):
+                yield _bad_tag(place, key)
+            else:
+                yield _bad_value(place, key, schema)
         case "type" | "anyOf":
             yield _wrong_type(at, error, schema, path)
         case "minItems":
@@ -232,6 +235,19 @@ def _bad_value(at: Place, value: Any, schema: Schema) -> Finding:
         likely = _likely(value, schema.get("pattern"))
         hint = f"write `{shown(likely)}`? {hint}".rstrip() if likely else hint
     return finding("bad-value", at, f"`{_clipped(value)}` is not {noun}", hint)
+
+
+def _bad_tag(at: Place, tag: str) -> Finding:
+    """A tag that nothing can have, in Tailscale's words."""
+    first = tag.removeprefix("tag:")[:1]
+    if not first:
+        why = "tag names must not be empty"
+    elif not (first.isascii() and first.isalpha()):
+        why = "tag names must start with a letter, after 'tag:'"
+    else:
+        why = "tag names can only contain numbers, letters, or dashes"
+    message = f'tagOwners["{_clipped(tag)}"]: {why}'
+    return finding("bad-tag", at, message, "for example `tag:db`, in ASCII letters")
 
 
 def _likely(text: str, pattern: str | None) -> str | None:

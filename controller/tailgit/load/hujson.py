@@ -21,9 +21,7 @@ from tailgit.model.findings import Finding, Place
 from tailgit.model.text import shown
 
 _BLANK = re.compile(r"[ \t\r\n]*+")
-_BLANK_OR_COMMENT = re.compile(
-    r"(?:[ \t\r\n]++|//[^\n]*+|/\*(?s:.*?)\*/)*+", re.ASCII
-)
+_BLANK_OR_COMMENT = re.compile(r"(?:[ \t\r\n]++|//[^\n]*+|/\*(?s:.*?)\*/)*+", re.ASCII)
 _SIMPLE = re.compile(r'"([^"\\\x00-\x1f]*+)"')
 _STRING = re.compile(
     r'"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+"', re.ASCII

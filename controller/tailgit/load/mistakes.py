@@ -160,6 +160,8 @@ def _hint(error: yaml.MarkedYAMLError, source: str) -> str:
         return "compare the indentation with the lines above"
     if "end of stream" in problem:
         return "a quote is not closed"
+    if "could not find expected ':'" in problem:
+        return "here or above, a key lacks its colon or a list entry its `- `"
     if source.strip().startswith("-"):
         return "a list begins on the line below its key"
     return ""

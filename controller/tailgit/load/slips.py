@@ -11,7 +11,9 @@ import re
 from tailgit.model.text import shown
 
 _WORD = re.compile(r"[^\s,:{}\[\]\"]{1,60}")
-_TEMPLATE = re.compile(r"\$\{[^\n}]{0,60}\}?|\{\{[^\n}]{0,60}\}{0,2}|\{%[^\n%]{0,60}%?\}?")
+_TEMPLATE = re.compile(
+    r"\$\{[^\n}]{0,60}\}?|\{\{[^\n}]{0,60}\}{0,2}|\{%[^\n%]{0,60}%?\}?"
+)
 _ESCAPE = re.compile(r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})")
 _NUMBER = re.compile(r"[-+.0-9]")
 
@@ -53,7 +55,7 @@ def value_slip(text: str, index: int, *, human: bool) -> Slip:
 
 def key_slip(text: str, index: int, opened: int, *, human: bool) -> Slip:
     """Something else than a key begins here."""
-    if text.startswith("{{", opened):
+    if text.startswith(("{{", "{%"), opened):
         return _template(text, opened)
     if text[index : index + 1] == "}":
         return _last_comma(text, index)
@@ -109,7 +111,9 @@ def string_slip(text: str, index: int) -> Slip:
             return Slip(at, f"a {name} stands in quoted text", "write it as an escape")
         else:
             at += 1
-    return Slip(index, "the quoted text is not closed on its line", 'write `"` behind it')
+    return Slip(
+        index, "the quoted text is not closed on its line", 'write `"` behind it'
+    )
 
 
 def _anywhere(text: str, index: int, *, human: bool) -> Slip | None:
@@ -118,10 +122,10 @@ def _anywhere(text: str, index: int, *, human: bool) -> Slip | None:
     if not sign:
         help_ = "a bracket or brace is not closed; or a part of the file is missing"
         return Slip(_last(text), "the file ends too early", help_)
-    if text.startswith("${", index) or text.startswith("{%", index):
+    if text.startswith(("${", "{%"), index):
         return _template(text, index)
     if sign == "'":
-        return Slip(index, "text in single quotes", 'write `"` instead of `\'`')
+        return Slip(index, "text in single quotes", "write `\"` instead of `'`")
     if sign == "#":
         help_ = "write `//`" if human else HELP_JSON
         return Slip(index, "`#` begins no comment here", help_)

@@ -291,13 +291,11 @@ def root_of(source: Source, folder: str, path: Path) -> str:
         at = f" in {source.commit[:12]}" if source.commit else ""
         raise SourceError(
             f"no {ROOT_FILE} in {where}{at}",
-            "a tailnet's folder holds a tailnet.yaml; it says at least `tailnet:` with "
-            "format, name, domain, ipv4 and ipv6 (docs/format.md shows one); a "
-            f"{POLICY_FILE} alone is checked, too",
+            f"`tailgit init` begins a tailnet; a {POLICY_FILE} alone is checked, too",
         )
     raise UsageError(
         f"{len(roots)} tailnets below {where}: {', '.join(map(shown, roots[:8]))}",
-        "name the folder of one of them",
+        "name the folder of one of them, as PATH or by --repo",
     )
 
 

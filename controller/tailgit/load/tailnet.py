@@ -8,10 +8,12 @@ may be used is decided by the caller, by those findings.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import tailgit
+from tailgit.load.bare import bare_tailnet, with_default_rule
 from tailgit.load.deadlines import read_deadline
 from tailgit.load.devices import Common, build_devices
 from tailgit.load.dns import build_dns
@@ -58,34 +60,58 @@ def build_tailnet(
     name, domain = section.get("name"), section.get("domain")
     if ipv4 is None or ipv6 is None or not name or not domain:
         return None
-    if isinstance(domain, str) and "." not in domain:
+    if not isinstance(name, str) or not isinstance(domain, str):
+        return None
+    if "." not in domain:
         message = f"`{shown(domain)}` is a whole top-level domain"
         help_ = f"put a label of your own before it: `{shown(f'{name}.{domain}')}`"
         findings.append(finding("bad-value", section.at("domain"), message, help_))
     host_cas = _host_cas(section, findings)
     common = Common(name, domain, ipv4, ipv6, host_cas)
     devices = build_devices(sections, common, findings)
-    hosts = _hosts(sections, findings)
     _no_policy(sections, findings)
-    rules, tests = build_policy(sections, findings)
-    return Tailnet(
+    tailnet = Tailnet(
         name=name,
         domain=domain,
         ipv4=ipv4,
         ipv6=ipv6,
         place=section.at(),
         users=_users(sections, findings),
-        groups=_groups(sections),
-        hosts=hosts,
-        tag_owners=_tag_owners(sections),
         devices=devices,
-        auto_approvers=_auto_approvers(sections, findings),
-        rules=rules,
-        tests=tests,
         dns=build_dns(sections, domain, devices, findings),
         controller=_controller(section, findings),
         host_cas=host_cas,
         generated=_generated(sections),
+        email_domains=_texts(section.get("emailDomains") or []),
+    )
+    return with_policy(tailnet, sections, findings)
+
+
+def build_bare(sections: Sections, policy: str, findings: list[Finding]) -> Tailnet:
+    """What a policy says that stands alone."""
+    tailnet = with_policy(bare_tailnet(policy), sections, findings)
+    return with_default_rule(tailnet, sections)
+
+
+def with_policy(
+    tailnet: Tailnet, sections: Sections, findings: list[Finding]
+) -> Tailnet:
+    """The tailnet and what the sections of the policy say."""
+    policy = build_policy(sections, findings)
+    return replace(
+        tailnet,
+        groups=_groups(sections),
+        hosts=_hosts(sections, findings),
+        tag_owners=_tag_owners(sections),
+        auto_approvers=_auto_approvers(sections, findings),
+        rules=policy.rules,
+        tests=policy.tests,
+        ipsets=policy.ipsets,
+        postures=policy.postures,
+        default_src_posture=policy.default_posture,
+        ssh_rules=policy.ssh_rules,
+        ssh_tests=policy.ssh_tests,
+        node_attrs=policy.node_attrs,
     )
 
 

@@ -13,6 +13,8 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Network,
+    ip_network,
+    summarize_address_range,
 )
 
 Address = IPv4Address | IPv6Address
@@ -24,6 +26,32 @@ RESERVED = (
     IPv4Network("100.115.92.0/23"),
 )
 """Ranges in 100.64.0.0/10 that other software uses: Tailscale's DNS, ChromeOS."""
+
+
+def _of_ranges(text: str) -> tuple[Network, ...]:
+    """Prefixes of `FIRST-LAST` and CIDR texts with blanks between."""
+    found: list[Network] = []
+    for each in text.split():
+        first, dash, last = each.partition("-")
+        if dash:
+            ends = IPv4Address(first), IPv4Address(last)
+            found.extend(summarize_address_range(*ends))
+        else:
+            found.append(ip_network(each))
+    return tuple(found)
+
+
+INTERNET = _of_ranges(
+    "0.0.0.0-9.255.255.255 11.0.0.0-100.63.255.255 100.128.0.0-169.253.255.255 "
+    "169.255.0.0-172.15.255.255 172.32.0.0-192.167.255.255 192.169.0.0-255.255.255.255 "
+    "2000::/3"
+)
+"""What `autogroup:internet` means, literally (POLICY.md §2)."""
+
+TAILSCALE = _of_ranges(
+    "100.64.0.0-100.115.91.255 100.115.94.0-100.127.255.255 fd7a:115c:a1e0::/48"
+)
+"""What `*` in a src means in Tailscale's own tailnets, besides approved subnets."""
 
 
 def ipv4_of(tailnet: str, device: str, pool: IPv4Network) -> IPv4Address:

@@ -7,10 +7,11 @@ texts) and knows nothing of a tailnet; `access` gives it a meaning.
 
 from __future__ import annotations
 
-from collections.abc import Container
+import re
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from tailgit.model.addresses import Network
 from tailgit.model.findings import Place
@@ -38,7 +39,10 @@ class Kind(StrEnum):
 
 
 IDENTITY = frozenset(
-    {Kind.USER, Kind.GROUP, Kind.TAG, Kind.DEVICE, Kind.MEMBER, Kind.TAGGED}
+    {
+        *(Kind.USER, Kind.GROUP, Kind.TAG, Kind.DEVICE, Kind.MEMBER, Kind.TAGGED),
+        *(Kind.ROLE, Kind.DOMAIN),
+    }
 )
 """Kinds that stand for devices by both their addresses, never for their routes."""
 
@@ -67,8 +71,30 @@ class Selector:
         return self.value
 
 
+ROLES = ("owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor")
+"""Roles of users with an autogroup of their own; every direct user is a member."""
+
+AUTOGROUPS: Mapping[str, Kind] = {
+    **{
+        kind.value: kind
+        for kind in (
+            *(Kind.MEMBER, Kind.TAGGED, Kind.SELF, Kind.INTERNET),
+            *(Kind.DANGER_ALL, Kind.SHARED),
+        )
+    },
+    **{f"autogroup:{role}": Kind.ROLE for role in ROLES},
+}
+_BY_PREFIX = {"group": Kind.GROUP, "tag": Kind.TAG, "ipset": Kind.IPSET}
+ANYBODY_AT = "user:*@"
+"""Begins a selector for every user with one e-mail domain."""
+
+
 def parse_selector(
-    text: str, *, devices: Container[str], hosts: Container[str]
+    text: str,
+    *,
+    devices: Container[str],
+    hosts: Container[str],
+    place: Place | None = None,
 ) -> Selector:
     """The selector that `text` writes; surrounding blanks don't count.
 
@@ -77,40 +103,50 @@ def parse_selector(
     are not resolved here: that a group exists is `check`'s business.
     """
     text = text.strip()
-    prefix = _prefix(text)
+    prefix = parse_address(text)
     if prefix is not None:
-        return Selector(Kind.PREFIX, text, prefix)
+        return Selector(Kind.PREFIX, text, prefix, place=place)
     if text == "*":
-        return Selector(Kind.ANY, text)
-    if text.startswith("group:"):
-        return Selector(Kind.GROUP, text)
-    if text.startswith("tag:"):
-        return Selector(Kind.TAG, text)
-    if text.startswith("autogroup:"):
-        if text in ("autogroup:member", "autogroup:tagged", "autogroup:self"):
-            return Selector(Kind(text), text)
+        return Selector(Kind.ANY, text, place=place)
+    if text.startswith("user:"):
+        domain = text.removeprefix(ANYBODY_AT)
+        if domain == text or not domain or "@" in domain:
+            raise SelectorError("bad-domain", f"`{text}` is not user:*@DOMAIN")
+        return Selector(Kind.DOMAIN, text, place=place)
+    start, colon, _ = text.partition(":")
+    if colon and start in _BY_PREFIX:
+        return Selector(_BY_PREFIX[start], text, place=place)
+    if colon and start == "autogroup":
+        if text in AUTOGROUPS:
+            return Selector(AUTOGROUPS[text], text, place=place)
         raise SelectorError("unknown-autogroup", f"no autogroup `{text}`")
     if "@" in text:
-        return Selector(Kind.USER, text)
+        return Selector(Kind.USER, text, place=place)
     if text in devices:
-        return Selector(Kind.DEVICE, text)
+        return Selector(Kind.DEVICE, text, place=place)
     if text in hosts:
-        return Selector(Kind.HOST, text)
+        return Selector(Kind.HOST, text, place=place)
     raise SelectorError("unknown-name", f"no device or host `{text}`")
 
 
-def _prefix(text: str) -> Network | None:
+_LENGTH = re.compile("0|[1-9][0-9]{0,2}")
+
+
+def parse_address(text: str) -> Network | None:
     """An address or CIDR as a network; host bits are allowed, as in Tailscale's.
 
     None for one with a zone, `fe80::1%eth0`: it means something on one machine only,
     and anything may stand behind the sign.
     """
-    if "%" in text:
+    if "%" in text or not (text[:1].isalnum() or text[:1] == ":"):
         return None
+    if text[0] > "f" or not ("." in text or ":" in text):
+        return None  # spares the names of people and machines a vain attempt
+    _, slash, length = text.partition("/")
+    if slash and not _LENGTH.fullmatch(length):
+        return None  # a netmask, or 08
     try:
-        if "/" in text:
-            return ip_network(text, strict=False)
-        return ip_network(ip_address(text))
+        return ip_network(text, strict=False)
     except ValueError:
         return None
 

@@ -167,11 +167,15 @@ class TagOwner:
 
 @dataclass(frozen=True, slots=True)
 class IpSet:
-    """A named set of addresses; `prefixes` is what is left after all its entries."""
+    """A named set of addresses; `prefixes` is what is left after all its entries.
+
+    `mentions` are the hosts and ipsets that its entries name.
+    """
 
     name: str
     prefixes: tuple[Network, ...]
     place: Place
+    mentions: tuple[str, ...] = ()
 
 
 Operator = Literal[
@@ -359,6 +363,10 @@ class Generated:
     place: Place
 
 
+BARE = "policy.invalid"
+"""The domain of a policy that stands alone; no tailnet can have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tailnet:
     """A whole tailnet: the union of every file below its root.
@@ -366,6 +374,7 @@ class Tailnet:
     Mappings are sorted by key at construction; nothing depends on file order but
     `rules` and `tests`, which keep the bytewise order of their files. `everybody` is
     what `*` in a src means besides approved subnets; the tailnet's own ranges if empty.
+    `email_domains` are what `user:*@DOMAIN` may name; those of `users` if empty.
     """
 
     name: str
@@ -392,6 +401,12 @@ class Tailnet:
     ssh_tests: tuple[SshTest, ...] = ()
     node_attrs: tuple[NodeAttr, ...] = ()
     everybody: tuple[Network, ...] = ()
+    email_domains: tuple[str, ...] = ()
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a policy alone, with no tailnet and no devices around it."""
+        return self.domain == BARE and not self.devices
 
     @property
     def interface(self) -> str:
