@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from ipaddress import ip_address, ip_network
 
-import pytest
 from hypothesis import given, settings
 
 from tailgit.access import Relation
 from tailgit.access.ends import read_selector
 from tailgit.access.lines import Line
-from tailgit.access.matrix import Answer, matrix, policy_lines, reach, reached_by
-from tailgit.access.routes import approvals
-from tailgit.errors import UsageError
+from tailgit.access.matrix import matrix, policy_lines, reach, reached_by
 from tailgit.model.addresses import Address
 from tailgit.model.ports import ICMP, ICMPV6, TCP
 from tailgit.model.tailnet import Tailnet
-from tests.compile.acme import acme
 from tests.oracle.generate import tailnets
 from tests.oracle.packets import probes
 

@@ -11,6 +11,8 @@ from tailgit.model.codes import CODES, finding
 from tailgit.model.findings import Place
 from tests.load.policies import errors
 
+GRANT = "grants: [{src: [tag:x], dst: [db-1], ip: ['22']}]\n"
+
 
 def test_every_code_of_the_policy_has_its_turn() -> None:
     """A code of the policy's layer that is not in the order would reject nothing."""
@@ -41,18 +43,15 @@ def test_what_is_stricter_rejects_nothing() -> None:
             "test(s) failed",
         ),
         (
-            "grants: []\nsshTests: [{src: ana@acme.com, dst: [autogroup:internet],"
-            " deny: [root]}]\n",
-            'SSH tests dst contains disallowed element "autogroup:internet"',
+            "grants: []\nsshTests:\n- {src: ana@acme.com, dst: ['*'], deny: [root]}\n",
+            'SSH tests dst contains disallowed element "*"',
         ),
         (
-            "tests: [{src: ana-pc, deny: ['db-1:1-2']}]\n"
-            "grants: [{src: [tag:x], dst: [db-1], ip: ['22']}]\n",
+            f"{GRANT}tests: [{{src: ana-pc, deny: ['db-1:1-2']}}]\n",
             'src=tag not found: "tag:x"',
         ),
         (
-            "grants: [{src: [tag:x], dst: [db-1], ip: ['x']}]\n"
-            "groups: {group:a: ['group:b'], group:b: []}\n",
+            f"{GRANT}groups: {{group:a: ['group:b'], group:b: []}}\n",
             'groups["group:a"]: "group:b": group members cannot be recursive',
         ),
     ],
@@ -62,6 +61,24 @@ def test_the_first_mistake(policy: str, text: str) -> None:
     found = rejection(errors(policy))
     assert found is not None
     assert rejection_text(found) == text
+
+
+@pytest.mark.parametrize(
+    ("groups", "parent", "member"),
+    [
+        ("{group:a: ['group:b'], group:b: []}", "a", "b"),
+        ("{group:a: ['group:b'], group:b: ['group:c'], group:c: []}", "b", "c"),
+        ("{group:a: ['group:c'], group:b: ['group:c'], group:c: []}", "b", "c"),
+        ("{group:a: ['group:b'], group:b: ['group:a']}", "b", "a"),
+        ("{group:a: ['group:a']}", "a", "a"),
+    ],
+)
+def test_the_deepest_nested_group(groups: str, parent: str, member: str) -> None:
+    """Of several, the one furthest down, and the last by name."""
+    found = rejection(errors(f"grants: []\ngroups: {groups}\n"))
+    assert found is not None
+    start = f'groups["group:{parent}"]: "group:{member}": '
+    assert found.message == f"{start}group members cannot be recursive"
 
 
 def test_the_order_of_findings_does_not_matter() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tailgit.cli import run
 from tailgit.errors import Exit
+from tests.load.files import ACME, write
 
 Capture = pytest.CaptureFixture[str]
 
@@ -98,19 +99,17 @@ def test_report_needs_its_folder(acme: Path, tmp_path: Path, capsys: Capture) ->
 
 
 def test_report_is_replaced_whole(acme: Path, tmp_path: Path) -> None:
-    """A reader of the old file keeps it; a link stays a link; the umask holds."""
-    file, link = tmp_path / "a.json", tmp_path / "link.json"
+    """A reader of the old file keeps it, and the umask holds."""
+    file = tmp_path / "a.json"
     file.write_text("old")
-    link.symlink_to(file)
     mask = os.umask(0o027)
     try:
         with file.open() as old:
-            assert run(["check", str(acme), "--report", f"json={link}"]) == Exit.DONE
+            assert run(["check", str(acme), "--report", f"json={file}"]) == Exit.DONE
             assert old.read() == "old"
     finally:
         os.umask(mask)
     assert json.loads(file.read_text())["valid"] is True
-    assert link.is_symlink()
     assert file.stat().st_mode & 0o777 == 0o640
 
 
@@ -223,3 +222,15 @@ def test_strict_counts_warnings(acme: Path, capsys: Capture) -> None:
     assert "warning[unused-exclude]" in printed
     assert run(["check", str(acme), "--no-local", "--strict"]) == Exit.INVALID
     assert capsys.readouterr().out == printed
+
+
+def test_a_report_never_goes_through_a_link(tmp_path: Path) -> None:
+    """A link of the report's name in the repository can't choose another file."""
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "check.xml").symlink_to(precious)
+    folder = tmp_path / "net"
+    write(folder, dict(ACME))
+    flags = ["--report", f"junit={tmp_path / 'check.xml'}"]
+    assert run(["check", str(folder), *flags]) == Exit.FAILED
+    assert precious.read_text() == "mine"

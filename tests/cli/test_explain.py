@@ -51,7 +51,8 @@ def test_allowed_names_the_rule(acme: Path, capsys: Capture) -> None:
     first, second = capsys.readouterr().out.splitlines()
     assert first == "ana-laptop -> db-1 port 5432: yes"
     assert second.startswith("  policy.yaml:3:")
-    assert second.endswith("tcp:5432  (data-postgres)")
+    reason = "(data-postgres: The data team reads the replicas.)"
+    assert second.endswith(f"tcp:5432  {reason}")
 
 
 def test_denied_is_an_answer_and_exit_3_only_if_asked(

@@ -164,3 +164,45 @@ def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
 def test_words_that_yaml_reads_otherwise(word: str) -> None:
     """Such a name would be text here and a truth value to the next tool."""
     assert wrong("name", word)
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """A link that somebody committed does not lead the new files elsewhere."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder = tmp_path / "net"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    (folder / ".github").symlink_to(elsewhere)
+    assert run(["init", str(folder), *FLAGS, "--ci", "github"]) == Exit.REFUSED
+    (folder / ".tailgit").symlink_to(elsewhere)
+    assert run(["init", str(folder), *FLAGS]) == Exit.REFUSED
+    assert list(elsewhere.iterdir()) == []
+    assert visible(folder) == []
+
+
+def test_a_folder_that_looks_like_a_repository_is_none(tmp_path: Path) -> None:
+    """HEAD, objects, refs and a config that points elsewhere can be committed."""
+    git(tmp_path, "init", "-q", "clone")
+    false = tmp_path / "clone" / "infra"
+    for name in ("objects", "refs"):
+        (false / name).mkdir(parents=True)
+    (false / "HEAD").write_text("ref: refs/heads/main\n")
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (false / "config").write_text(f"[core]\n\tbare = false\n\tworktree = {victim}\n")
+    assert run(["init", str(false / "net"), *FLAGS, "--ci", "github"]) == Exit.DONE
+    assert list(victim.iterdir()) == []
+    assert (tmp_path / "clone" / ".github" / "workflows" / "tailgit.yaml").exists()
+
+
+def test_a_second_tailnet_gets_a_range_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two tailnets of one repository never meet in one address."""
+    git(tmp_path, "init", "-q")
+    for name in ("prod", "staging"):
+        flags = ("--name", name, *FLAGS[2:])
+        assert run(["init", str(tmp_path / name), *flags]) == Exit.DONE
+    assert "in use by another tailnet" in capsys.readouterr().err
+    assert run(["check", str(tmp_path), "--no-local", "--strict"]) == Exit.DONE

@@ -16,7 +16,6 @@ from ipaddress import (
     IPv4Address,
     IPv6Address,
     collapse_addresses,
-    ip_address,
     ip_network,
 )
 from pathlib import Path

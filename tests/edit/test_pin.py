@@ -104,6 +104,21 @@ def test_of_two_in_one_commit_the_one_with_a_key_stays(tmp_path: Path) -> None:
     assert [number for number, line in enumerate(lines) if "ipv4:" in line] == [2]
 
 
+def test_of_two_that_came_together_a_person_decides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever finds a name with somebody's address must not win it by the alphabet."""
+    first, second = sorted(clashing(2))
+    folder = repository(tmp_path / "net")
+    text = f"devices:\n  {first}:\n{device(1)}  {second}:\n{device(2)}"
+    write(folder, {"tailnet.yaml": HEAD, "devices.yaml": text})
+    commit(folder)
+    commit(folder, "--allow-empty")
+    assert run(["pin", "--repo", str(folder)]) == Exit.REFUSED
+    assert "have the address in common and came together" in capsys.readouterr().err
+    assert (folder / "devices.yaml").read_text() == text
+
+
 def test_three_with_one_address(tmp_path: Path) -> None:
     """All but one get another, and no two the same."""
     text = "".join(f"  {n}:\n{device(i)}" for i, n in enumerate(clashing(3), 1))

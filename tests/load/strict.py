@@ -24,7 +24,10 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
 FILE = "tailnet-file.schema.json"
 
 BY_KEY = ("users", "groups", "hosts", "devices", "tagOwners", "ipsets", "postures")
-AUTOGROUPS = {"member", "tagged", "self", "internet"}
+AUTOGROUPS = {
+    *("member", "tagged", "self", "internet", "danger-all", "shared", "owner"),
+    *("admin", "it-admin", "network-admin", "billing-admin", "auditor"),
+}
 
 
 class Refused(Exception):
@@ -296,7 +299,11 @@ def judge_selector(text: str, united: dict[str, dict[str, Any]]) -> None:
     kind, colon, rest = text.partition(":")
     if text == "*" or text in united["devices"] or text in united["hosts"]:
         return
-    if "@" in text:
+    if text.startswith("user:*@"):
+        domains = {login.rpartition("@")[2] for login in united["users"]}
+        if domains and text.removeprefix("user:*@") not in domains:
+            raise Refused(f"no domain {text}")
+    elif "@" in text:
         judge_user(text, united)
     elif kind == "autogroup" and colon:
         if rest not in AUTOGROUPS:

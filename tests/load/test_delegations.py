@@ -7,14 +7,17 @@ folder was given, beside the same thing within the bounds.
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Network
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tailgit.load import load
-from tailgit.load.delegations import _GLOBS, POWERS
+from tailgit.load.delegation import GLOBS, POWERS, USER_POWERS
 from tailgit.load.shape import schemas
-from tests.load.files import committed, write
+from tailgit.model.addresses import ipv4_of
+from tests.load.files import HEAD, committed, write
 
 ROOT = """\
 tailnet:
@@ -75,6 +78,8 @@ INSIDE = [
 
 OUTSIDE = [
     ("ssh: []", "have the section `ssh`"),
+    ("users: {bo@data.example: {role: admin}}", "set `role` of a user"),
+    ("users: {bo@data.example: {forge: ana-l}}", "set `forge` of a user"),
     ("dns: {nameservers: [192.0.2.1]}", "have the section `dns.nameservers`"),
     (
         "autoApprovers: {exitNode: [tag:etl]}",
@@ -164,6 +169,51 @@ def test_elsewhere_it_is_allowed(tmp_path: Path, text: str, what: str) -> None: 
         assert said(tmp_path, text, "teams/other/all.yaml") == []
 
 
+def test_no_tailnet_of_their_own(tmp_path: Path) -> None:
+    """A tailnet.yaml further down would hide what lies beside it from this check."""
+    inner = HEAD.replace("acme", "inner")
+    write(tmp_path, {"teams/data/x/tailnet.yaml": inner, "teams/data/x/a.yaml": "x: 1"})
+    (message,) = said(tmp_path, "tests: []")
+    assert "begin a tailnet of their own" in message
+
+
+TRAP = IPv4Network("100.100.0.0/18")
+TRAPS = {
+    "hosts": "hosts: {lan: 100.100.0.0/18}\ngrants: []\n",
+    "rule": "grants: [{src: [100.100.0.0/18], dst: [db-1], ip: ['tcp:22']}]\n",
+}
+
+
+@pytest.mark.parametrize("where", TRAPS)
+def test_a_name_tried_until_its_address_fits(tmp_path: Path, where: str) -> None:
+    """An address follows from a name; it may not be one that an outer rule means."""
+    pool = IPv4Network("100.64.0.0/10")
+    names = (f"data-{number}" for number in count())
+    name = next(each for each in names if ipv4_of("acme", each, pool) in TRAP)
+    kept = [line for line in CENTRAL.splitlines() if not line.startswith(("ho", "gr"))]
+    files = {
+        "tailnet.yaml": ROOT.replace(", wiki,", ","),
+        "central.yaml": "\n".join(kept) + f"\n{TRAPS[where]}",
+        "teams/data/a.yaml": f"devices: {{{name}: {{tags: [tag:etl]}}}}",
+    }
+    write(tmp_path, files)
+    (found,) = [f for f in load(tmp_path).findings if f.code == "outside-delegation"]
+    assert found.place.file == "teams/data/a.yaml"
+    assert f"have a device with {ipv4_of('acme', name, pool)}" in found.message
+
+
+def test_what_nodes_do_not_get_is_an_error_there(tmp_path: Path) -> None:
+    """A warning would let a team stop everybody's plan behind a green check."""
+    route = "{prefix: 10.40.0.0/24, as: 10.40.1.0/24}"
+    text = f"devices: {{data-1: {{tags: [tag:etl], routes: [{route}]}}}}"
+    for file, severity in (("teams/data/a.yaml", "error"), ("b.yaml", "warning")):
+        folder = tmp_path / severity
+        write(folder, {"tailnet.yaml": ROOT, "central.yaml": CENTRAL})
+        write(folder, {"teams/data/z.yaml": "tests: []", file: text})
+        (found,) = [f for f in load(folder).findings if f.code == "not-applied"]
+        assert str(found.severity) == severity
+
+
 def test_json_is_no_way_out(tmp_path: Path) -> None:
     """A JSON file of the folder is bound as well."""
     text = json.dumps({"grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"]}]})
@@ -246,5 +296,5 @@ def test_files_beside_the_root(tmp_path: Path) -> None:
 def test_the_schema_knows_the_same_fields() -> None:
     """Every pattern and every power of the code can be written, and no other."""
     about = schemas()["delegations.schema.json"]["additionalProperties"]["properties"]
-    assert set(about) == {*_GLOBS, "sections", "routes", "fields"}
-    assert set(about["fields"]["items"]["enum"]) == set(POWERS)
+    assert set(about) == {*GLOBS, "sections", "routes", "fields"}
+    assert set(about["fields"]["items"]["enum"]) == {*POWERS, *USER_POWERS}

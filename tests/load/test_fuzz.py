@@ -17,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailgit.check import examine
-from tailgit.load import load
+from tailgit.load import load, load_from
 from tailgit.model.codes import CODES
 from tailgit.report.findings import as_text
-from tests.load import fuzz, strict
+from tests.load import fuzz, fuzz_hujson, strict
 from tests.load.files import ACME, write
 from tests.load.fuzz_damage import Files, change_bytes, change_values
+from tests.load.policies import Memory
 from tests.load.test_shape import keys
 
 PLAIN = {name: yaml.load(text, Loader=yaml.CBaseLoader) for name, text in ACME.items()}
@@ -160,3 +161,23 @@ def judge(folder: Path, files: dict[str, str | bytes]) -> None:
         assert 1 <= finding.place.line <= len(lines)
     assert as_text(findings).replace("\n", "").isprintable()
     shutil.rmtree(folder)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=150)
+def test_a_damaged_policy(seed: int) -> None:
+    """A policy.hujson with other values or bytes: findings, never a traceback."""
+    fuzz_hujson.judge(fuzz_hujson.changed(Random(seed)))
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+@settings(max_examples=150)
+def test_any_bytes_as_a_policy(data: bytes) -> None:
+    """Whatever a file of that name holds is read or refused."""
+    fuzz_hujson.judge(data)
+
+
+def test_the_policy_that_is_damaged_is_valid() -> None:
+    """Else nothing would be learned from damaging it."""
+    loaded = load_from(Memory({"policy.hujson": fuzz_hujson.POLICY}), "")
+    assert [each for each in examine(loaded) if each.is_error] == []

@@ -237,3 +237,14 @@ def test_a_repository_with_the_private_half_of_its_key(
         ("notes", 2, 1),
         ("people.yaml", 1, 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("wg.key", 1), ("keys/db-1", 1), ("wg.pub", 0), ("db-1_PUBLIC", 0)],
+)
+def test_a_key_alone_in_a_file(name: str, found: int) -> None:
+    """`wg genkey > wg.key` is found; the file of a public key says what it is."""
+    data = f"{KEY}\n".encode()
+    assert len(list(find_secrets(data, name))) == found
+    assert list(find_secrets(data + b"more", name)) == []

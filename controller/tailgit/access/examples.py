@@ -14,6 +14,7 @@ from tailgit.access.between import ports_between
 from tailgit.access.ends import End, ends_of
 from tailgit.access.relation import Relation
 from tailgit.access.ssh_tests import run_ssh_tests
+from tailgit.load.bare import with_stand_ins
 from tailgit.model.findings import Finding
 from tailgit.model.ports import DEFAULT_PROTOCOLS
 from tailgit.model.selectors import Kind
@@ -25,6 +26,8 @@ def run_tests(
 ) -> tuple[Finding, ...]:
     """A finding for each target of each test that does not hold, `sshTests` as well."""
     found: tuple[Finding, ...] = ()
+    if tailnet.is_bare:
+        tailnet, relation = with_stand_ins(tailnet), None
     if tailnet.tests:
         relation = relation or Relation.of(tailnet)
         found = tuple(each for test in tailnet.tests for each in _run(relation, test))

@@ -114,10 +114,15 @@ def _answer(
     rules = tuple(sorted(opening, key=lambda rule: rule.place))
     if not blocked:
         end = first_of(until)
-        until_when = () if end is None else (f"through {deadline_text(end)}",)
-        return Explanation(True, f"{asked}: yes", rules, until_when, end)
+        until_when = () if end is None else (f"until {deadline_text(end)}",)
+        notes = (*until_when, *_circumstances(pairs))
+        return Explanation(True, f"{asked}: yes", rules, notes, end)
     if passed:
-        notes = (f"allowed for {_listed(passed)}", f"not for {_listed(blocked)}")
+        notes = (
+            f"allowed for {_listed(passed)}",
+            f"not for {_listed(blocked)}",
+            *_circumstances(passed),
+        )
         return Explanation(False, f"{asked}: only in part", rules, notes)
     found = _Nearest(tailnet, now, protocol, port, at)
     said = tuple(dict.fromkeys(found.notes(pairs)))
@@ -206,6 +211,20 @@ class _Nearest:
             ):
                 listed = ", ".join(f"`{each}`" for each in people[:3])
                 yield f"{src} is tagged, so it is not in {listed} ({rule.place})"
+
+
+def _circumstances(pairs: Pairs) -> Iterator[str]:
+    """What else stands between two ends that the rules let reach each other."""
+    devices = {
+        end.device.name: end.device for pair in pairs for end in pair if end.device
+    }
+    for device in devices.values():
+        if device.public_key is None:
+            yield f"{device.name} awaits its key, so nobody has it as a peer yet"
+        if device.gateway is not None:
+            yield f"{device.name} is via gateway {device.gateway}, which can act as it"
+    behind = {str(end) for pair in pairs for end in pair if not end.is_own}
+    yield from sorted(each for each in behind if " behind " in each)
 
 
 def _reminders(end: End) -> Iterator[str]:

@@ -16,7 +16,8 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
 from tailgit.access.deadlines import Until, deadline_order
-from tailgit.access.parties import Extent, Parties, Party, extent_of, union
+from tailgit.access.extents import Extent, extent_of, union
+from tailgit.access.parties import Parties, Party
 from tailgit.access.postures import wanted_postures
 from tailgit.access.rules import WITH_A_SELF, Term, without
 from tailgit.model.ports import Ports

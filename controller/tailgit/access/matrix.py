@@ -8,12 +8,13 @@ one, and no pair of devices is looked at.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from tailgit.access.extents import Extent, Numbers, extent_of
 from tailgit.access.lines import Line, Lines, Naming
-from tailgit.access.parties import Extent, Numbers, Parties, Party, extent_of
+from tailgit.access.parties import Member, Parties, Party
 from tailgit.access.relation import Relation
 from tailgit.model.selectors import Kind, Selector
 
@@ -24,7 +25,8 @@ By = Literal["group", "tag", "device", "user"]
 class Answer:
     """What one party may reach or, with `inward`, who may reach it.
 
-    `devices` and `subnets` count what is at the other ends of its lines.
+    `devices` and `subnets` count what is at the other ends of its lines; `ending` are
+    the devices at any end that have a deadline, `carried` those behind a gateway.
     """
 
     party: Party
@@ -32,6 +34,8 @@ class Answer:
     inward: bool = False
     devices: int = 0
     subnets: int = 0
+    ending: tuple[Member, ...] = ()
+    carried: tuple[Member, ...] = ()
 
 
 _Row = tuple[tuple[str, ...], Kind | None, Extent]
@@ -94,13 +98,22 @@ def _naming(parties: Parties, party: Party) -> Naming:
 
 def _answer(party: Party, lines: tuple[Line, ...], *, inward: bool) -> Answer:
     others = [line.src if inward else line.dst for line in lines if line.ports.ranges]
+    involved = [m for each in (party, *others) for m in each.members]
     return Answer(
         party,
         lines,
         inward,
         len({member.name for each in others for member in each.members}),
         len({subnet.prefix for each in others for subnet in each.subnets}),
+        _by_name(each for each in involved if each.until is not None),
+        _by_name(each for each in involved if each.gateway),
     )
+
+
+def _by_name(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Each device once; by which of its addresses does not matter here."""
+    found = {member.name: member for member in members}
+    return tuple(found[name] for name in sorted(found))
 
 
 # Rows of the matrix

@@ -1,9 +1,8 @@
 """Parties: who stands at one end of access, as people name them.
 
-An *extent* is exact: own addresses of devices by number, and prefixes of what lies
-beyond them, each with its routers. A *party* is an extent with a name that somebody
-can read: what the policy or the question calls it or, for a part of that, the tags,
-groups, people and devices that make it up.
+A *party* is an extent with a name that somebody can read: what the policy or the
+question calls it or, for a part of that, the tags, groups, people and devices that
+make it up.
 
 Extents come from the relation's classes, so that a term of the policy means here what
 it means to the nodes, and no pair of devices is ever looked at.
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tailgit.access.deadlines import Until, device_deadline
+from tailgit.access.extents import NONE, Carried, Extent, Numbers, tidy
 from tailgit.access.relation import Relation
 from tailgit.access.routes import covers, is_in_internet, overlaps, prefix_order
 from tailgit.access.rules import Term
@@ -27,82 +27,7 @@ from tailgit.model.addresses import INTERNET, Network
 from tailgit.model.selectors import Kind, Selector
 from tailgit.model.tailnet import Device
 
-Numbers = frozenset[int]
-"""Devices by their place in `Relation.devices`."""
-
-Carried = tuple[tuple[Network, Numbers], ...]
-"""Prefixes beyond devices' own addresses, each with the devices that carry it."""
-
-NONE: Numbers = frozenset()
-
 INTERNET_NAME = "the internet"
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Exactly who: devices by their IPv4 and IPv6 addresses, and prefixes."""
-
-    four: Numbers = NONE
-    six: Numbers = NONE
-    carried: Carried = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.four or self.six or self.carried)
-
-    @property
-    def devices(self) -> Numbers:
-        return self.four | self.six
-
-    def __and__(self, other: Extent) -> Extent:
-        """What both have; the routers of a prefix are those of `other`, if it says."""
-        shared: dict[Network, Numbers] = {}
-        for one, mine in self.carried:
-            for two, theirs in other.carried:
-                if overlaps(one, two):
-                    prefix = narrower(one, two)
-                    routers = (mine & theirs if mine else theirs) if theirs else mine
-                    shared[prefix] = shared.get(prefix, NONE) | routers
-        return Extent(self.four & other.four, self.six & other.six, tidy(shared))
-
-    def __or__(self, other: Extent) -> Extent:
-        both: dict[Network, Numbers] = dict(self.carried)
-        for prefix, routers in other.carried:
-            both[prefix] = both.get(prefix, NONE) | routers
-        return Extent(self.four | other.four, self.six | other.six, tidy(both))
-
-    def holds(self, other: Extent) -> bool:
-        """Whether all of the other lies in this one."""
-        return (
-            self.four >= other.four
-            and self.six >= other.six
-            and all(
-                any(covers(mine, prefix) for mine, _ in self.carried)
-                for prefix, _ in other.carried
-            )
-        )
-
-
-def extent_of(numbers: Numbers) -> Extent:
-    """Devices by both their addresses."""
-    return Extent(numbers, numbers)
-
-
-def union(extents: Iterable[Extent]) -> Extent:
-    found = Extent()
-    for each in extents:
-        if each:
-            found = found | each if found else each
-    return found
-
-
-def tidy(carried: dict[Network, Numbers]) -> Carried:
-    """Sorted, without what lies inside another prefix of the same routers."""
-    kept: list[tuple[Network, Numbers]] = []
-    for prefix in sorted(carried, key=prefix_order):
-        routers = carried[prefix]
-        if not any(covers(p, prefix) and routers <= r for p, r in kept[-8:]):
-            kept.append((prefix, routers))
-    return tuple(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +52,9 @@ class Subnet:
 class Party:
     """One end of access with its name, or several that make it up.
 
-    `people` counts owners of untagged members; `asks` is what else a device must meet (postures), `via` the tags that a rule goes
-    through. The name `autogroup:self` stands for each person's own devices.
+    `people` counts owners of untagged members; `asks` is what else a device must meet
+    (postures), `via` the tags that a rule goes through. The name `autogroup:self`
+    stands for each person's own devices.
     """
 
     names: tuple[str, ...]

@@ -7,6 +7,7 @@ section, then the tests, which need everything else to be right.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from tailgit.model.codes import CODES
@@ -23,6 +24,8 @@ _ORDER = (
     ("bad-ssh-test",),
     ("bad-test", "test-of-nobody", "test-failed", "ssh-test-failed"),
 )
+_PAIR = re.compile(r'groups\["(.*)"\]: "(.*)": ')
+_DEEPEST = 100
 _STAGE = {code: stage for stage, codes in enumerate(_ORDER) for code in codes}
 TESTS = frozenset(_ORDER[-1])
 """Codes of examples that fail, or ask for nothing: one sentence for all of them."""
@@ -31,7 +34,24 @@ TESTS = frozenset(_ORDER[-1])
 def rejection(findings: Iterable[Finding]) -> Finding | None:
     """The finding that Tailscale would report; None if it takes the policy."""
     wrong = [each for each in findings if each.code in _STAGE and each.is_error]
+    nested = [each for each in wrong if each.code == "nested-group"]
+    if nested:
+        return _deepest(nested)
     return min(wrong, key=lambda each: (_STAGE[each.code], each.place), default=None)
+
+
+def _deepest(nested: list[Finding]) -> Finding:
+    """Of groups in groups: the one furthest from the top, and the last by name."""
+    pairs = {}
+    for each in nested:
+        match = _PAIR.match(each.message)
+        pairs[each] = (match[1], match[2]) if match else ("", "")
+    depth = dict.fromkeys((parent for parent, _ in pairs.values()), 0)
+    for _ in range(min(len(depth), _DEEPEST)):  # longer ways are circles
+        for parent, member in pairs.values():
+            if member in depth:
+                depth[member] = max(depth[member], min(depth[parent] + 1, len(depth)))
+    return max(pairs, key=lambda each: (depth[pairs[each][0]], pairs[each]))
 
 
 def rejection_text(finding: Finding) -> str:

@@ -24,8 +24,10 @@ __all__ = ["COMMANDS", "main", "run", "top_help", "typer_app"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init:init", "Begin a tailnet: write its first files."),
     "check": ("check:check", "Say everything that is wrong with a tailnet."),
+    "test": ("testing:test", "Run the policy's own tests."),
     "fmt": ("fmt:fmt", "Write YAML in the one canonical way."),
     "pin": ("pin:pin", "Write down addresses and relay slots that need it."),
+    "access": ("access:access", "Say who may reach what."),
     "explain": ("explain:explain", "Say why a connection is allowed, or why not."),
     "render": ("render:render", "Show or write the files that nodes would get."),
     "plan": ("plan:plan", "Show what applying a commit would change on nodes."),

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tailgit.cli.access import At
 from tailgit.cli.tailnet import Commit, Format, Repo, valid_tailnet
 from tailgit.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from tailgit.access import Explanation
+    from tailgit.access.logins import Login
+    from tailgit.model.tailnet import Rule, SshRule
+
+MOST_NOTES = 5
+"""Printed; a group of many devices has as many reasons. JSON has all of them."""
 
 
 def explain(
@@ -31,6 +37,13 @@ def explain(
     proto: Annotated[
         str | None, typer.Option(help="tcp, udp, icmp, … or a number.")
     ] = None,
+    login: Annotated[
+        str | None,
+        typer.Option(
+            "--ssh", metavar="NAME", help="May SRC log in at DST under this name?"
+        ),
+    ] = None,
+    at: At = None,
     repo: Repo = Path(),
     commit: Commit = None,
     output: Format = "text",
@@ -41,22 +54,40 @@ def explain(
     """Say why a connection is allowed, or why not.
 
     SRC and DST are devices, addresses or anything a policy may name. Prints every
-    rule that allows it, with file and line, or what comes nearest. Without --proto
-    TCP or UDP suffices, without PORT any port.
+    rule that allows it, with file, line and deadline, or what comes nearest. Without
+    --proto TCP or UDP suffices, without PORT any port. With --ssh it asks the rules of
+    the section `ssh` instead.
+
+    Exits 0 for a yes and for a no, unless --exit-code is given.
 
     \b
     Examples:
       tailgit explain ana-laptop db-1:5432
       tailgit explain ana-laptop ns-1:53 --proto udp --commit HEAD~3
+      tailgit explain kim@acme.com db-1:5432 --at 2027-01-31
+      tailgit explain group:on-call tag:web --ssh root
       tailgit explain web-1 '[fd5c:91aa:7be0::53]:443' --exit-code
     """
     from tailgit import access
+    from tailgit.access.logins import explain_login
+    from tailgit.cli.surroundings import surroundings
 
     name, port = _destination(dst)
+    number = _protocol(proto, port)
+    now = surroundings(at).now
+    if login is not None and (port is not None or proto is not None):
+        raise UsageError(
+            "--ssh asks who may log in, not which port is open",
+            "leave out PORT and --proto, or leave out --ssh",
+        )
     tailnet = valid_tailnet(repo, commit, tests=False)
-    explanation = access.explain(tailnet, src, name, _protocol(proto, port), port)
-    print(_json(explanation) if output == "json" else _text(explanation))
-    return Exit.INVALID if exit_code and not explanation.allowed else Exit.DONE
+    answer: Explanation | Login
+    if login is not None:
+        answer = explain_login(tailnet, src, name, login, now)
+    else:
+        answer = access.explain(tailnet, src, name, number, port, now)
+    print(_json(answer) if output == "json" else _text(answer))
+    return Exit.INVALID if exit_code and not answer.allowed else Exit.DONE
 
 
 def _destination(text: str) -> tuple[str, int | None]:
@@ -97,36 +128,64 @@ def _protocol(text: str | None, port: int | None) -> int | None:
     return number
 
 
-def _text(explanation: Explanation) -> str:
+def _text(answer: Explanation | Login) -> str:
     from tailgit.model.text import shown
 
-    lines = [explanation.sentence]
-    for rule in explanation.rules:
-        said = rule.name or rule.description.split("\n")[0]
-        lines.append(f"  {rule.place}  {rule.ports}{f'  ({said})' if said else ''}")
-    lines += [f"  note: {note}" for note in explanation.notes]
+    lines = [answer.sentence]
+    for rule in answer.rules:
+        said = ": ".join(filter(None, (rule.name, rule.description.split("\n")[0])))
+        lines.append(f"  {rule.place}  {_opens(rule)}{f'  ({said})' if said else ''}")
+    lines += [f"  note: {note}" for note in answer.notes[:MOST_NOTES]]
+    if len(answer.notes) > MOST_NOTES:
+        lines.append(f"  and {len(answer.notes) - MOST_NOTES} more (--format json)")
     return "\n".join(map(shown, lines))
 
 
-def _json(explanation: Explanation) -> str:
-    document = {
+def _opens(rule: Rule | SshRule) -> str:
+    """What a rule lets through, and until when."""
+    from tailgit.model.deadline import deadline_text
+    from tailgit.model.tailnet import Rule
+
+    if not isinstance(rule, Rule):
+        return f"{rule.action} {', '.join(rule.users)}"
+    until = f" until {deadline_text(rule.expires)}" if rule.expires is not None else ""
+    return f"{rule.ports}{until}"
+
+
+def _json(answer: Explanation | Login) -> str:
+    from tailgit.access import Explanation
+    from tailgit.model.deadline import deadline_text
+
+    until = answer.until if isinstance(answer, Explanation) else None
+    document: dict[str, object] = {
         "format_version": 1,
-        "allowed": explanation.allowed,
-        "sentence": explanation.sentence,
-        "rules": [
-            {
-                "file": rule.place.file,
-                "line": rule.place.line,
-                "column": rule.place.column,
-                "section": rule.section,
-                "name": rule.name,
-                "description": rule.description,
-                "src": [str(selector) for selector in rule.src],
-                "dst": [str(selector) for selector in rule.dst],
-                "ports": str(rule.ports),
-            }
-            for rule in explanation.rules
-        ],
-        "notes": list(explanation.notes),
+        "allowed": answer.allowed,
+        "sentence": answer.sentence,
+        "until": deadline_text(until) if until is not None else None,
+        "rules": [_json_rule(rule) for rule in answer.rules],
+        "notes": list(answer.notes),
     }
     return json.dumps(document, indent=2, ensure_ascii=True)
+
+
+def _json_rule(rule: Rule | SshRule) -> dict[str, object]:
+    from tailgit.model.deadline import deadline_text
+    from tailgit.model.tailnet import Rule
+
+    found: dict[str, object] = {
+        "file": rule.place.file,
+        "line": rule.place.line,
+        "column": rule.place.column,
+        "section": rule.section if isinstance(rule, Rule) else "ssh",
+        "name": rule.name,
+        "description": rule.description,
+        "src": [str(selector) for selector in rule.src],
+        "dst": [str(selector) for selector in rule.dst],
+    }
+    if isinstance(rule, Rule):
+        until = rule.expires
+        found["ports"] = str(rule.ports)
+        found["until"] = deadline_text(until) if until is not None else None
+    else:
+        found |= {"action": rule.action, "users": list(rule.users)}
+    return found

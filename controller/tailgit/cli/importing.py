@@ -280,8 +280,8 @@ def _write(out: Path, files: dict[str, bytes]) -> list[str]:
     if there:
         raise Refused(
             f"{there[0]} exists already",
-            "nothing is written over it: if `tailgit init` wrote it, take it out first; "
-            "or choose another folder",
+            "nothing is written over it: if `tailgit init` wrote it, take it out "
+            "first; or choose another folder",
         )
     made = not out.is_dir()
     out.mkdir(parents=True, exist_ok=True)
@@ -317,6 +317,5 @@ def _next(out: Path, sources: Iterable[str]) -> None:
         print(
             f"Next:  a {ROOT_FILE} beside it (`tailgit init` in an empty folder makes"
         )
-        print(
-            f"       one, with a policy that this one replaces), then: tailgit check {out}"
-        )
+        print("       one, with a policy that this one replaces), then:")
+        print(f"       tailgit check {out}")

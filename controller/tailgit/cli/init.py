@@ -198,17 +198,24 @@ def _parsed(flag: str, kind: Callable[[str], _Range], text: str) -> _Range:
 
 
 def _repository(path: Path) -> Repo | None:
-    """The repository around the folder, if there is one with a working tree."""
-    from git import InvalidGitRepositoryError, NoSuchPathError, Repo
+    """The repository around the folder, if there is one with a working tree.
+
+    Found by ourselves: a folder that somebody committed may look like a repository.
+    """
+    from git import InvalidGitRepositoryError, Repo
+
+    from tailgit.load.git import working_tree
 
     start = path.resolve()
     while not start.exists():
         start = start.parent
-    try:
-        repo = Repo(start, search_parent_directories=True)
-    except (InvalidGitRepositoryError, NoSuchPathError):
+    top = working_tree(start)
+    if top is None:
         return None
-    return None if repo.bare else repo
+    try:
+        return Repo(top)
+    except InvalidGitRepositoryError as error:
+        raise SourceError(f"{top} can't be read as a git repository: {error}") from None
 
 
 def _taken(top: Path) -> tuple[Network, ...]:
@@ -256,7 +263,9 @@ def _write(path: Path, files: dict[Path, bytes]) -> None:
     from tailgit.edit.files import Replacement, replace_files
 
     _must_be_valid({each.name: files[each] for each in files if each.parent == path})
-    path.mkdir(parents=True, exist_ok=True)
+    for parent in {parent for each in files for parent in each.parents}:
+        if parent.is_symlink() and parent not in path.absolute().parents:
+            raise Refused(f"{parent} is a link, which is not followed")
     for each in files:
         each.parent.mkdir(parents=True, exist_ok=True)
     replace_files([Replacement(each, None, data) for each, data in files.items()])

@@ -120,9 +120,11 @@ def write_whole(file: Path, text: str) -> None:
     data = text.encode("utf-8", "backslashreplace")
     try:
         if file.exists() and not stat.S_ISREG(file.stat().st_mode):
-            file.write_bytes(data)
+            file.write_bytes(data)  # /dev/stdout, a pipe
+        elif file.is_symlink():  # whoever wrote the repository could choose the file
+            raise TailgitError(f"can't write the report `{file}`: it is a link")
         else:
-            _replace(file.resolve(), data)
+            _replace(file.absolute(), data)
     except OSError as error:
         raise TailgitError(
             f"can't write the report `{file}`: {error.strerror}",

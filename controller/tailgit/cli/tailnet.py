@@ -62,10 +62,10 @@ def examined_all(
     """Every tailnet that `path` (`folder` in the source) means, with all findings."""
     from tailgit.check.together import Checked, together
     from tailgit.load import load_from
-    from tailgit.load.source import root_of, roots_of
+    from tailgit.load.source import every_root, root_of
 
     # Where there is none, root_of says so.
-    roots = roots_of(source, folder) or (root_of(source, folder, path),)
+    roots = every_root(source, folder) or (root_of(source, folder, path),)
     if len(roots) > MOST_TAILNETS:
         raise UsageError(
             f"{len(roots)} tailnets, and one check takes {MOST_TAILNETS}",

@@ -2,14 +2,15 @@
 
 Addresses follow from names and slots from nothing, so two branches can choose the same
 one without a textual conflict. Whoever was there first keeps it: a device that older
-revisions have, then one that has a key (it is in use), then the first by name. The
-others get what nobody has.
+revisions have, then one that has a key (it is in use). The others get what nobody has.
+Of two that were committed together a person decides: names can be tried until their
+address is one that rules mean, so nobody may win it by the name.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tailgit.edit.tree import open_tree
 from tailgit.errors import InvalidTailnet, Refused, TailgitError
 from tailgit.load import load
 from tailgit.model.tailnet import Device, Tailnet
+from tailgit.model.text import shown
 
 SLOTS = 200
 """Relay slots that exist: the ports of a pair are computed from both."""
@@ -77,9 +79,22 @@ def _age(path: Path) -> Mapping[str, int]:
     return seen
 
 
-def _order(age: Mapping[str, int]) -> Callable[[Device], tuple[int, bool, str]]:
-    """Who goes first, as a sort key."""
-    return lambda each: (-age.get(each.name, 0), each.public_key is None, each.name)
+def _first(devices: Sequence[Device], age: Mapping[str, int], what: str) -> Device:
+    """Who was there first; `Refused` where the repository does not say."""
+    ranks = {each.name: _rank(each, age) for each in devices}
+    first, second, *_ = sorted(devices, key=lambda each: ranks[each.name])
+    if ranks[first.name] == ranks[second.name] and any(age.values()):
+        raise Refused(
+            f"`{shown(first.name)}` and `{shown(second.name)}` have {what} in common "
+            "and came together",
+            "write `ipv4:` or another `relaySlot:` at the one that may change",
+        )
+    return first
+
+
+def _rank(device: Device, age: Mapping[str, int]) -> tuple[int, bool]:
+    """In more revisions goes first, then in use."""
+    return -age.get(device.name, 0), device.public_key is None
 
 
 def _addresses(tailnet: Tailnet, age: Mapping[str, int]) -> Iterator[Pin]:
@@ -92,7 +107,7 @@ def _addresses(tailnet: Tailnet, age: Mapping[str, int]) -> Iterator[Pin]:
                 f"{names} are both pinned to {pinned[0].ipv4}",
                 "take the line `ipv4:` out of the newer one",
             )
-        keeper, *_ = pinned or sorted(devices, key=_order(age))
+        keeper = pinned[0] if pinned else _first(devices, age, "the address")
         for device in devices:
             if device is keeper:
                 continue
@@ -111,8 +126,9 @@ def _slots(tailnet: Tailnet, age: Mapping[str, int]) -> Iterator[Pin]:
     moved = [
         (device, f"slot {device.relay_slot} stays with {keeper.name}")
         for devices in _shared(tailnet, lambda device: device.relay_slot)
-        for keeper, *others in [sorted(devices, key=_order(age))]
-        for device in others
+        for keeper in [_first(devices, age, "the relay slot")]
+        for device in devices
+        if device is not keeper
     ]
     for device, why in [*moved, *((each, "") for each in without_slot(tailnet))]:
         slot = next((n for n in range(SLOTS) if n not in taken), None)

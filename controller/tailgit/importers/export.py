@@ -97,7 +97,7 @@ class _Export:
         if self.tailnet.is_bare:
             return []
         return [
-            f"The policy of the tailnet {self.tailnet.name}, by `tailgit export policy`.",
+            f"The policy of the tailnet {self.tailnet.name}: `tailgit export policy`.",
             "Its source is a git repository: what is changed here is lost.",
         ]
 
@@ -171,7 +171,7 @@ class _Export:
                 page.left_out(f"Left out, since it {why}: {self.described(item, at)}")
                 continue
             page.remark(self.described(item, at) + self.ends(item, at))
-            for each in write(item, at):
+            for each in write(item):
                 page.entry(each)
         page.close("]")
 
@@ -184,12 +184,16 @@ class _Export:
         why = ""
         if item.get("disabled") is True:
             why = "is disabled"
-        elif self.now is not None and "expires" in item:
-            if parse_deadline(str(item["expires"])) <= self.now:
-                why = f"ended with {shown(str(item['expires']))}"
+        elif self.has_ended(item):
+            why = f"ended with {shown(str(item['expires']))}"
         if why:
             self.notes.append(Note("left-out", at, f"a rule that {why}"))
         return why
+
+    def has_ended(self, item: Map) -> bool:
+        if self.now is None or "expires" not in item:
+            return False
+        return parse_deadline(str(item["expires"])) <= self.now
 
     def ends(self, item: Map, at: Place) -> str:
         """What Tailscale has no word for: the comment has to say it."""
@@ -212,15 +216,15 @@ class _Export:
 
     # Entries
 
-    def acl(self, item: Map, at: Place) -> Iterator[dict[str, Any]]:
+    def acl(self, item: Map) -> Iterator[dict[str, Any]]:
         src, dst = self.names(item, "src"), self.targets(item)
         yield {**_theirs(item), "src": src, "dst": dst}
 
-    def grant(self, item: Map, at: Place) -> Iterator[dict[str, Any]]:
+    def grant(self, item: Map) -> Iterator[dict[str, Any]]:
         src, dst = self.names(item, "src"), self.names(item, "dst")
         yield {**_theirs(item), "src": src, "dst": dst}
 
-    def node_attr(self, item: Map, at: Place) -> Iterator[dict[str, Any]]:
+    def node_attr(self, item: Map) -> Iterator[dict[str, Any]]:
         found = _theirs(item)
         if "target" in item:
             found["target"] = self.names(item, "target")
@@ -250,7 +254,7 @@ class _Export:
         if isinstance(items, Items):
             self.listed(page, "ssh", self.login, [items])
 
-    def login(self, item: Map, at: Place) -> Iterator[dict[str, Any]]:
+    def login(self, item: Map) -> Iterator[dict[str, Any]]:
         for key in ("src", "dst"):
             for index, text in enumerate(item.get(key) or ()):
                 if self.device(text) is not None:
@@ -261,7 +265,7 @@ class _Export:
                     )
         yield _theirs(item)
 
-    def test(self, item: Map, at: Place) -> Iterator[dict[str, Any]]:
+    def test(self, item: Map) -> Iterator[dict[str, Any]]:
         """One test; two where the source is a device, one for each of its addresses."""
         source = self.device(item["src"])
         versions = self.versions(item["src"])
@@ -302,7 +306,7 @@ class _Export:
         found = {str(each.version) for each in prefixes}
         return sorted(found) if found else ["4", "6"]
 
-    def ssh_test(self, item: Map, at: Place) -> Iterator[dict[str, Any]]:
+    def ssh_test(self, item: Map) -> Iterator[dict[str, Any]]:
         """Machines by one of their aliases: it stands for the whole machine here."""
         found = _theirs(item)
         source = self.device(item["src"])

@@ -19,6 +19,7 @@ _END = re.compile(r"(?i)end(?:_peer)?\b")
 _GENERIC = re.compile(r"(?i)(?:wg|wireguard|tun|vpn|peer|client)?[-_]?[0-9]*|wg-quick")
 _ODD = re.compile(r"[^a-z0-9]+")
 _LONGEST = 63
+_SIGNS = set("=:/[]{}")
 
 
 def said_name(section: Section) -> str:
@@ -35,9 +36,9 @@ def remarked_name(section: Section) -> str:
     """A short comment at a peer, which is most likely its name."""
     for comment in section.comments:
         words = comment.split()
-        if 0 < len(words) <= 4 and len(comment) <= 40 and not _END.match(comment):
-            if not set(comment) & set("=:/[]{}"):
-                return comment
+        is_short = 0 < len(words) <= 4 and len(comment) <= 40
+        if is_short and not _END.match(comment) and not set(comment) & _SIGNS:
+            return comment
     return ""
 
 

@@ -88,7 +88,9 @@ def _mentions(
     root: Collection, sections: Map
 ) -> Iterator[tuple[Entry, str, Place, bool]]:
     """Every text that may name a person, and whether it is a member of a group."""
-    for entry, (section, value) in zip(root.entries, _pairs(sections, root)):
+    for entry in root.entries:
+        section = entry.key.value if entry.key is not None else ""
+        value = sections[section]
         if section in _LISTS:
             for each, text, at in _texts(entry, value, Place(sections.file)):
                 yield each, text, at, section == "groups"
@@ -103,12 +105,6 @@ def _mentions(
                         if key in _MENTIONS[section]:
                             for each, text, at in _texts(field_, inner, about.at(key)):
                                 yield each, text, at, False
-
-
-def _pairs(sections: Map, root: Collection) -> Iterator[tuple[str, object]]:
-    """The sections that are still in the tree."""
-    names = [entry.key.value for entry in root.entries if entry.key is not None]
-    return ((name, sections[name]) for name in names)
 
 
 def _texts(

@@ -18,7 +18,7 @@ from tailgit.importers.draft import judged
 from tailgit.importers.layout import as_yaml, listing, mapping, remark
 from tailgit.importers.notes import Imported, Note, in_order, of_findings
 from tailgit.importers.people import People
-from tailgit.importers.remarks import quoted, read_remarks
+from tailgit.importers.remarks import quoted, read_remarks, source_at
 from tailgit.load.decode import decode
 from tailgit.load.hujson import read_hujson
 from tailgit.load.located import Items, Map
@@ -54,8 +54,10 @@ class _Policy:
     tree: File
     notes: list[Note] = field(default_factory=list)
 
-    def entries(self) -> list[Entry]:
-        return self.tree.root.entries if self.tree.root is not None else []
+    @property
+    def root(self) -> Collection:
+        assert self.tree.root is not None  # _read has seen to it
+        return self.tree.root
 
 
 def import_policy(data: bytes, file: str, people: People | None = None) -> Imported:
@@ -66,8 +68,8 @@ def import_policy(data: bytes, file: str, people: People | None = None) -> Impor
     policy = _read(data, file)
     policy.notes += _judged(data, file)
     _unknown_sections(policy)
-    if people is not None and policy.tree.root is not None:
-        policy.notes += people.rename(policy.tree.root, policy.sections)
+    if people is not None:
+        policy.notes += people.rename(policy.root, policy.sections)
     _write_out(policy)
     return Imported({FILE: as_yaml(policy.tree)}, in_order(policy.notes))
 
@@ -85,8 +87,12 @@ def _read(data: bytes, file: str) -> _Policy:
     text = decode(data, file, [])
     assert text is not None  # read_hujson has decoded it, too
     policy = _Policy(file, text, sections, read_remarks(text))
-    if policy.tree.root is not None:
-        policy.notes += _spelt(policy.tree.root, sections, raw)
+    if policy.tree.root is None:
+        # An empty pipe would become a policy that allows everything.
+        message = "there is no policy in it"
+        empty = finding("yaml-root", Place(file), message, "an empty one is `{}`")
+        raise InvalidTailnet([empty])
+    policy.notes += _spelt(policy.tree.root, sections, raw)
     return policy
 
 
@@ -173,7 +179,7 @@ def _unknown_sections(policy: _Policy) -> None:
     known = root_shape().fields or {}
     kept: list[Entry] = []
     lost: list[Comment] = []
-    for entry, key in zip(policy.entries(), list(policy.sections), strict=True):
+    for entry, key in zip(policy.root.entries, list(policy.sections), strict=True):
         at = policy.sections.key(key)
         if key in known:
             kept.append(entry)
@@ -184,36 +190,19 @@ def _unknown_sections(policy: _Policy) -> None:
             raise InvalidTailnet([finding("unknown-section", at, message, near)])
         help_ = "what it says does not hold here"
         message = f"tailgit does not know the section `{shown(key)}`"
-        lines = _source(policy, key).split("\n")
+        if not any(name in policy.sections for name in _RULES):
+            # `{"message": "forbidden"}` from some API is no policy without rules.
+            why = "write `acls` or `grants` if it is a policy all the same"
+            raise InvalidTailnet([finding("unknown-section", at, message, why)])
+        lines = source_at(policy.text, at.line, at.column).split("\n")
         if len(lines) <= _KEPT_LINES:
             help_ += "; it is kept as a comment"
             lost.append(remark(f"Not imported: {shown(key)}"))
             lost[-1].blank = True
             lost += [*entry.leading, *(remark(shown(each.rstrip())) for each in lines)]
         policy.notes.append(Note("left-out", at, message, help_))
-    if policy.tree.root is not None:
-        policy.tree.root.entries = kept
-        policy.tree.tail += lost
-        if not kept:
-            end, policy.tree.root.end = policy.tree.root.end, []
-            policy.tree.tail[:0] = end
-
-
-def _source(policy: _Policy, key: str) -> str:
-    """A section as it is written, from its key to the end of its value."""
-    lines = policy.text.split("\n")
-    names = list(policy.sections)
-    start = policy.sections.key(key)
-    index = names.index(key) + 1
-    after = policy.sections.key(names[index]) if index < len(names) else None
-    last = after.line if after is not None else len(lines)
-    part = lines[start.line - 1 : last]
-    if after is not None:
-        part[-1] = part[-1][: after.column - 1]
-    part[0] = part[0][start.column - 1 :]
-    while part and not part[-1].strip(" \t,\r"):
-        part.pop()
-    return "\n".join(part)
+    policy.root.entries = kept
+    policy.tree.tail += lost
 
 
 def _write_out(policy: _Policy) -> None:
@@ -228,6 +217,5 @@ def _write_out(policy: _Policy) -> None:
     entry.leading = [remark("The policy had no rules at all, which allows everything.")]
     section = Collection(flow=False, mapping=False, line=0, entries=[entry])
     grants = Entry(quoted("grants"), section, [], [], False)
-    if policy.tree.root is None or not policy.tree.root.entries:
-        policy.tree.root = Collection(flow=False, mapping=True, line=0)
-    policy.tree.root.entries.append(grants)
+    policy.root.flow = False
+    policy.root.entries.append(grants)

@@ -29,7 +29,7 @@ _PLAIN = re.compile(
     r"[A-Za-z][A-Za-z0-9_.+-]*(?:[:@/][A-Za-z0-9_.+-]+)?"
     r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9]{1,2})?"
 )
-_WORDS = frozenset("true false null yes no on off y n".split())
+_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
 
 @dataclass(slots=True)
@@ -65,6 +65,16 @@ def read_remarks(text: str) -> File:
     return _Reader(text).file()
 
 
+def source_at(text: str, line: int, column: int) -> str:
+    """The entry of a mapping whose key is at a place, as it is written."""
+    above = text.split("\n", line - 1)[: line - 1]
+    start = sum(len(each) + 1 for each in above) + column - 1
+    reader = _Reader(text)
+    reader.at = start
+    reader.entry(mapping=True)
+    return text[start : reader.at].rstrip()
+
+
 class _Reader:
     """One pass over the tokens; what stands between two of them is gathered first."""
 
@@ -82,13 +92,13 @@ class _Reader:
             if kind == "blank":
                 self.blank |= found.count("\n") > 1
             elif kind in ("line", "block"):
-                self.remark(found, match.start(), match.end())
+                self.remark(found, match.start())
             else:
                 return
             self.at = match.end()
             self.line += found.count("\n")
 
-    def remark(self, found: str, start: int, end: int) -> None:
+    def remark(self, found: str, start: int) -> None:
         before = self.text[self.text.rfind("\n", 0, start) + 1 : start]
         if found.startswith("//"):
             lines = [found.lstrip("/").strip()]

@@ -211,7 +211,7 @@ def _values(found: QuickFile, lines: list[str]) -> None:
 
 
 def _read(lines: list[str], kind: str) -> dict[str, list[str]]:
-    from wgconfig import WGConfig
+    from wgconfig import WGConfig  # type: ignore[import-untyped]  # it has no types
 
     reader: Any = WGConfig()
     reader.lines = lines

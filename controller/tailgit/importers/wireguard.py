@@ -8,25 +8,27 @@ everything, between those that could reach each other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv6Address
 
 from tailgit.edit.fmt.tree import Collection, Entry, File, Scalar
 from tailgit.errors import InvalidTailnet
 from tailgit.importers.draft import judged
 from tailgit.importers.layout import as_yaml, listing, mapping, remark
-from tailgit.importers.mesh import Machine, Mesh, covering, is_inside, read_mesh
+from tailgit.importers.mesh import Machine, read_mesh
+from tailgit.importers.network import (
+    ROUTER,
+    WireGuardNetwork,
+    find_routes,
+    network_of,
+)
 from tailgit.importers.notes import Imported, Note, in_order, of_findings
-from tailgit.importers.reach import Reach, ends, grouped
+from tailgit.importers.reach import ends, grouped
 from tailgit.importers.remarks import quoted
 from tailgit.importers.wgquick import QuickFile, read_quick, redacted
 from tailgit.model.addresses import RESERVED, Network
 from tailgit.model.findings import Bounded, Finding, Place
 from tailgit.model.text import shown
 
-MACHINE, ROUTER = "tag:machine", "tag:router"
-_USUAL = IPv4Network("100.64.0.0/10")
 _HOOKS = ("PreUp", "PostUp", "PreDown", "PostDown")
 _NOT_TAKEN = {
     "DNS": "write `dns: {nameservers: […]}`, or records for your own resolver",
@@ -39,39 +41,16 @@ _NOT_TAKEN = {
 }
 
 
-@dataclass(slots=True)
-class _Network:
-    """The tailnet while it is put together."""
-
-    name: str
-    domain: str
-    mesh: Mesh
-    ipv4: IPv4Network
-    ipv6: IPv6Network
-    routes: dict[Machine, list[Network]] = field(default_factory=dict)
-    exits: dict[Machine, Machine] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
-
-    @property
-    def machines(self) -> list[Machine]:
-        return list(self.mesh.machines.values())
-
-    def tag(self, machine: Machine) -> str:
-        """Routers have a tag of their own, for `autoApprovers`."""
-        carries = self.routes[machine] or machine in self.exits.values()
-        return ROUTER if carries else MACHINE
-
-
 def import_wireguard(files: Mapping[str, bytes], name: str, domain: str) -> Imported:
-    """The tailnet of some wg-quick files; `InvalidTailnet` with the lines of mistakes."""
+    """The tailnet of some wg-quick files; `InvalidTailnet` with mistakes in them."""
     findings: list[Finding] = Bounded()
     read = [read_quick(data, file, findings) for file, data in files.items()]
     quick = [each for each in read if each is not None]
     mesh = read_mesh(quick, findings)
     if findings:
         raise InvalidTailnet(findings)
-    network = _network(name, domain, mesh, quick)
-    _find_routes(network)
+    network = network_of(name, domain, mesh, quick[0].file)
+    find_routes(network)
     for each in quick:
         network.notes += _not_taken(each)
     for text, at in mesh.host_names:
@@ -94,125 +73,6 @@ def _judged(made: dict[str, bytes]) -> Iterator[Note]:
     for each in findings:
         if each.code != "not-used":
             yield from of_findings([each], each.place.file)
-
-
-# Ranges
-
-
-def _network(name: str, domain: str, mesh: Mesh, files: list[QuickFile]) -> _Network:
-    machines = list(mesh.machines.values())
-    networks = [each for machine in machines for each in machine.networks]
-    networks += [ip_network(each) for machine in machines for each in machine.addresses]
-    start = Place(files[0].file)
-    ipv4, ipv6 = _ipv4(networks), _ipv6(networks)
-    found = _Network(name, domain, mesh, ipv4 or _USUAL, ipv6 or _ula(name, machines))
-    if ipv4 is None:
-        message = f"no IPv4 range holds the machines: it is {_USUAL} now"
-        found.notes.append(Note("assumed", start, message))
-    if ipv6 is None:
-        message = f"no IPv6 range holds the machines: it is {found.ipv6} now"
-        found.notes.append(Note("assumed", start, message))
-    return found
-
-
-def _ipv4(networks: list[Network]) -> IPv4Network | None:
-    """The range around all addresses; None if that would be much of the internet."""
-    found = covering(networks, 4)
-    while isinstance(found, IPv4Network) and found.prefixlen >= 8:
-        taken = {n.network_address for n in networks if n.prefixlen == n.max_prefixlen}
-        if found.prefixlen <= 29 and not taken & {found[0], found[-1]}:
-            return found
-        found = found.supernet()
-    return None
-
-
-def _ipv6(networks: list[Network]) -> IPv6Network | None:
-    found = covering(networks, 6)
-    if not isinstance(found, IPv6Network) or found.prefixlen < 8:
-        return None
-    return found if found.prefixlen <= 64 else found.supernet(new_prefix=64)
-
-
-def _ula(name: str, machines: list[Machine]) -> IPv6Network:
-    """A prefix of fd00::/8 by the machines' keys: the same files, the same prefix."""
-    text = "\n".join([name, *sorted(each.key or each.name for each in machines)])
-    number = int.from_bytes(sha256(text.encode()).digest()[:5], "big")
-    return IPv6Network((0xFD << 120 | number << 80, 48))
-
-
-# Routes
-
-
-def _find_routes(network: _Network) -> None:
-    """What AllowedIPs have besides machines: subnets and ways to the internet."""
-    reach = Reach()
-    network.routes = {machine: [] for machine in network.machines}
-    found: dict[Machine, set[Network]] = {each: set() for each in network.machines}
-    own = {ip_network(a) for each in network.machines for a in each.addresses}
-    inside = {n for each in network.machines for n in each.networks}
-    for machine in network.machines:
-        for peer in machine.peers:
-            assert machine.file is not None and peer.machine is not None
-            at = machine.file.place(peer.section, "AllowedIPs")
-            for prefix in peer.allowed:
-                if prefix.prefixlen <= 1 or prefix in own or prefix in inside:
-                    continue
-                if not _routable(network, prefix, own, at):
-                    continue
-                found[reach.behind(peer.machine, prefix)].add(prefix)
-        if machine.file is not None:
-            exit_node = reach.exit_of(machine)
-            if exit_node is not None:
-                network.exits[machine] = exit_node
-    for machine, prefixes in found.items():
-        network.routes[machine] = sorted(
-            _narrowed(network, machine, prefixes, found),
-            key=lambda n: (n.version, int(n.network_address), n.prefixlen),
-        )
-
-
-def _routable(network: _Network, prefix: Network, own: set[Network], at: Place) -> bool:
-    """Whether a prefix is a subnet of its own; the tailnet's range is none."""
-    ranges = (network.ipv4, network.ipv6)
-    if any(is_inside(prefix, each) for each in ranges):
-        if not any(is_inside(each, prefix) for each in own):
-            message = f"`{prefix}` is nobody's address"
-            network.notes.append(Note("left-out", at, message))
-        return False
-    if any(is_inside(each, prefix) for each in ranges):
-        message = f"`{prefix}` holds the tailnet's own range, so it can't be a route"
-        help_ = "name the subnets that lie behind the machine"
-        network.notes.append(Note("left-out", at, message, help_))
-        return False
-    if prefix.is_multicast or prefix.is_loopback or prefix.is_link_local:
-        message = f"`{prefix}` can't be routed"
-        network.notes.append(Note("left-out", at, message))
-        return False
-    return True
-
-
-def _narrowed(
-    network: _Network,
-    machine: Machine,
-    prefixes: set[Network],
-    found: Mapping[Machine, set[Network]],
-) -> Iterator[Network]:
-    """Without prefixes that are a part of another one, or that hold somebody else's.
-
-    A spoke says `10.0.0.0/16` of its hub and means what is behind the other spokes.
-    """
-    others = [
-        each for other, some in found.items() if other is not machine for each in some
-    ]
-    for prefix in prefixes:
-        if any(each != prefix and is_inside(prefix, each) for each in prefixes):
-            continue
-        if any(each != prefix and is_inside(each, prefix) for each in others):
-            message = f"`{prefix}` at `{machine.name}` holds subnets of other machines"
-            help_ = "only those are routes now; name its own ones"
-            network.notes.append(Note("left-out", machine.place, message, help_))
-            continue
-        yield prefix
 
 
 # What is said
@@ -262,7 +122,7 @@ def _file(sections: dict[str, Scalar | Collection], head: str) -> bytes:
     return as_yaml(File(root, [remark(head)], []))
 
 
-def _tailnet_file(network: _Network) -> bytes:
+def _tailnet_file(network: WireGuardNetwork) -> bytes:
     values = {
         "format": Scalar("1", "", "", 0, 0),
         "name": quoted(network.name),
@@ -275,7 +135,7 @@ def _tailnet_file(network: _Network) -> bytes:
     return _file({"tailnet": section}, "Imported from wg-quick files.")
 
 
-def _devices_file(network: _Network) -> bytes:
+def _devices_file(network: WireGuardNetwork) -> bytes:
     entries = []
     for machine in network.machines:
         fields = dict(_fields(network, machine))
@@ -288,7 +148,7 @@ def _devices_file(network: _Network) -> bytes:
 
 
 def _fields(
-    network: _Network, machine: Machine
+    network: WireGuardNetwork, machine: Machine
 ) -> Iterator[tuple[str, Scalar | Collection]]:
     yield "tags", listing([quoted(network.tag(machine))])
     if machine.key is not None:
@@ -312,7 +172,7 @@ def _fields(
 
 
 def _pins(
-    network: _Network, machine: Machine
+    network: WireGuardNetwork, machine: Machine
 ) -> Iterator[tuple[str, Scalar | Collection]]:
     """The first address of each family that the tailnet can give it."""
     pinned = set[str]()
@@ -334,7 +194,7 @@ def _pins(
         yield key, quoted(str(address))
 
 
-def _policy_file(network: _Network) -> bytes:
+def _policy_file(network: WireGuardNetwork) -> bytes:
     tags = {network.tag(each) for each in network.machines}
     sections: dict[str, Scalar | Collection] = {
         "tagOwners": mapping({tag: listing([]) for tag in sorted(tags)}, flow=False)
@@ -359,7 +219,7 @@ def _policy_file(network: _Network) -> bytes:
     return _file(sections, "What AllowedIPs allowed, as it was: narrow it.")
 
 
-def _grants(network: _Network) -> Iterator[Entry]:
+def _grants(network: WireGuardNetwork) -> Iterator[Entry]:
     boxes = grouped(ends(network.machines, network.routes))
     for sources, targets in boxes:
         src, dst = ([each.text for each in some] for some in (sources, targets))

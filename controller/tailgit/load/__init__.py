@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tailgit.load.bare import bare_policy
-from tailgit.load.delegations import check_delegations
-from tailgit.load.documents import read_bare, read_sections
+from tailgit.load.delegations import (
+    check_delegated_addresses,
+    check_delegations,
+    stopping,
+)
+from tailgit.load.documents import read_sections
 from tailgit.load.git import Repo
 from tailgit.load.reading import elsewhere
 from tailgit.load.source import ROOT_FILE, Source, open_source, root_of, roots_of
@@ -66,8 +70,11 @@ def load_from(source: Source, root: str) -> Loaded:
                 tailnet: Tailnet | None = build_bare(sections, policy, later)
             else:
                 sections = read_sections(source, root, findings)
-                check_delegations(sections, root, findings)
+                bound = check_delegations(sections, root, findings)
                 tailnet = build_tailnet(sections, root_file, later)
+                if tailnet is not None:
+                    check_delegated_addresses(tailnet, bound, later)
+                findings = stopping(findings, bound)
         except TooManyFindings:
             sections, tailnet = Sections(), None
             later = [*later, too_many(Place(root_file))]

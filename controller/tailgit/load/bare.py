@@ -13,6 +13,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from tailgit.load.located import Map
+from tailgit.load.shape import root_shape
 from tailgit.load.source import POLICY_FILE, ROOT_FILE, Source
 from tailgit.load.unite import Sections
 from tailgit.model.addresses import RESERVED, TAILSCALE
@@ -47,7 +48,8 @@ def bare_policy(source: Source, root: str) -> str | None:
 
 def only_policy(sections: Map, findings: list[Finding]) -> None:
     """Takes out what only a tailnet has, with a finding for each."""
-    for section in [each for each in sections if each not in _POLICY]:
+    ours = (root_shape().fields or {}).keys() - _POLICY
+    for section in [each for each in sections if each in ours]:
         message = f"the section `{section}` needs a tailnet"
         help_ = f"a {ROOT_FILE} in the same folder makes one"
         at = sections.key(section)

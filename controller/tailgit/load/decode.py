@@ -2,7 +2,8 @@
 
 What a reviewer sees must be what the parser reads. YAML 1.1 ends a line at NEL, LS,
 PS and a lone CR as well, where an editor and a forge show one line: a comment could
-hide a rule. Those are refused, and so are control characters and other encodings.
+hide a rule. A bidi control makes a line look like another one. Those are refused, and
+so are control characters and other encodings.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from tailgit.model.text import shown
 MAX_FILE_BYTES = 8 << 20
 
 _REFUSED = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\r(?!\n)"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff"
+    "\u202a-\u202e\u2066-\u2069]|\r(?!\n)"
 )
 _PLAIN_ASCII = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
 _CONFLICT = re.compile(r"^<{7}(?: |\r?$)", re.MULTILINE)

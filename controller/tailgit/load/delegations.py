@@ -17,25 +17,26 @@ alias, and no group that the same folder may define.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from ipaddress import ip_network
+from dataclasses import replace
 from posixpath import relpath
-from typing import Any
 
+from tailgit.load.delegation import (
+    POWERS,
+    USER_POWERS,
+    Delegation,
+    located,
+    read_delegation,
+)
 from tailgit.load.globs import fits
 from tailgit.load.located import Items, Map
 from tailgit.load.unite import Document, Sections, parts
 from tailgit.model.addresses import Network
 from tailgit.model.codes import finding
-from tailgit.model.findings import Finding, Place
+from tailgit.model.findings import Finding, Place, Severity
 from tailgit.model.selectors import SelectorError, split_destination
+from tailgit.model.tailnet import Tailnet
 from tailgit.model.text import shown
 
-_GLOBS = (
-    *("devices", "tags", "owners", "dst", "users", "groups", "hosts", "ipsets"),
-    *("postures", "records"),
-)
 _KEYS = {
     "users": ("user", "users"),
     "groups": ("group", "groups"),
@@ -47,49 +48,20 @@ _KEYS = {
 }
 """Section -> what its keys are called, and which patterns they must match."""
 _SIDES = {"acls": "dst", "grants": "dst", "nodeAttrs": "target"}
-POWERS = (
-    *("ipv4", "ipv6", "formerly", "exitNode", "relay", "relaySlot", "mailbox"),
-    *("gateway", "useExitNode", "attributes"),
-)
-"""Fields of a device with an effect on others; see the module's beginning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delegation:
-    """One entry of `delegations`, parsed."""
+def check_delegations(
+    sections: Sections, root: str, findings: list[Finding]
+) -> Mapping[str, Delegation]:
+    """A finding for everything that a delegated folder says beyond its delegation.
 
-    folder: str
-    place: Place
-    sections: frozenset[str]
-    globs: Mapping[str, tuple[str, ...]]
-    routes: tuple[Network, ...]
-    fields: frozenset[str]
-
-    def allows(self, what: str, text: str) -> bool:
-        """Whether one of the patterns for `what` matches the text."""
-        return any(fits(glob.split("*"), text) for glob in self.globs[what])
-
-    def carries(self, text: str) -> bool | None:
-        """Whether a prefix lies in the delegated subnets; None if it is no prefix."""
-        try:
-            prefix = ip_network(text, strict=False)
-        except ValueError:
-            return None
-        return any(
-            prefix.version == wide.version
-            and prefix.prefixlen >= wide.prefixlen
-            and prefix.network_address in wide
-            for wide in self.routes
-        )
-
-
-def check_delegations(sections: Sections, root: str, findings: list[Finding]) -> None:
-    """A finding for everything that a delegated folder says beyond its delegation."""
+    The delegation of each file that has one.
+    """
     section = sections.single.get("delegations")
     if not isinstance(section, Map):
-        return
+        return {}
     delegations = [
-        _delegation(folder, about, section)
+        read_delegation(folder, about, section)
         for folder, about in section.items()
         if isinstance(about, Map)
     ]
@@ -97,26 +69,83 @@ def check_delegations(sections: Sections, root: str, findings: list[Finding]) ->
     for each in delegations:
         findings.extend(_bad(each, inner.values()))
     aliases = sections.keyed["hosts"]
+    bound = {}
     for file, document in sections.documents.items():
-        around = [each for each in delegations if inner[file].startswith(each.folder)]
-        if around:
-            longest = max(around, key=lambda each: len(each.folder))
-            findings.extend(_Folder(longest, aliases).outside(document))
+        delegation = _of(inner[file], delegations)
+        if delegation is not None:
+            bound[file] = delegation
+            findings.extend(_Folder(delegation, aliases).outside(document))
+    for file in sections.inner:
+        delegation = _of(relpath(file, root or "."), delegations)
+        if delegation is not None:
+            folder = _Folder(delegation, aliases)
+            what = "begin a tailnet of their own, which would hide what lies beside it"
+            findings.append(folder.finding(Place(file), what, "rename it"))
+    return bound
 
 
-def _delegation(folder: str, about: Map, section: Map) -> Delegation:
-    prefixes = []
-    for text in _texts(about.get("routes")):
-        with suppress(ValueError):  # the loader says so where it reads the field
-            prefixes.append(ip_network(text))
-    return Delegation(
-        folder,
-        section.key(folder),
-        frozenset(_texts(about.get("sections"))),
-        {name: tuple(_texts(about.get(name))) for name in _GLOBS},
-        tuple(prefixes),
-        frozenset(_texts(about.get("fields"))),
+def stopping(
+    findings: Iterable[Finding], bound: Mapping[str, Delegation]
+) -> list[Finding]:
+    """What nodes don't get yet is an error in a delegated folder.
+
+    Its authors would otherwise stop everybody's plan behind a check that is green.
+    """
+    return [
+        replace(each, severity=Severity.ERROR)
+        if each.code == "not-applied" and each.place.file in bound
+        else each
+        for each in findings
+    ]
+
+
+def check_delegated_addresses(
+    tailnet: Tailnet, bound: Mapping[str, Delegation], findings: list[Finding]
+) -> None:
+    """A name can be tried until its address is one that somebody else's rule means."""
+    if not bound:
+        return
+    named = [
+        (str(host.prefix), host.prefix, host.place) for host in tailnet.hosts.values()
+    ]
+    named += [
+        (selector.value, selector.prefix, selector.place or rule.place)
+        for rule in tailnet.rules
+        for selector in (*rule.src, *rule.dst)
+        if selector.prefix is not None
+    ]
+    named += [
+        (each.name, prefix, each.place)
+        for each in tailnet.ipsets.values()
+        for prefix in each.prefixes
+    ]
+    for device in tailnet.devices.values():
+        delegation = bound.get(device.place.file)
+        for text, prefix, place in named if delegation is not None else ():
+            if delegation is None or bound.get(place.file) is delegation:
+                continue
+            meant = [each for each in device.addresses if each in prefix]
+            if meant and prefix.prefixlen and not _holds(prefix, tailnet):
+                what = f"have a device with {meant[0]}, which `{shown(text)}` means"
+                folder = _Folder(delegation, {})
+                findings.append(folder.finding(device.place, what, "rename it"))
+                break
+
+
+def _holds(prefix: Network, tailnet: Tailnet) -> bool:
+    """Whether it is a whole range of the tailnet: that names everybody."""
+    return any(
+        own.version == prefix.version
+        and own.prefixlen >= prefix.prefixlen
+        and own.network_address in prefix
+        for own in (tailnet.ipv4, tailnet.ipv6)
     )
+
+
+def _of(inner: str, delegations: Iterable[Delegation]) -> Delegation | None:
+    """The longest folder around a file decides."""
+    around = [each for each in delegations if inner.startswith(each.folder)]
+    return max(around, key=lambda each: len(each.folder), default=None)
 
 
 def _bad(delegation: Delegation, files: Iterable[str]) -> Iterator[Finding]:
@@ -165,6 +194,8 @@ class _Folder:
                 yield from self.keys(name, value)
             if name in _SIDES and isinstance(value, Items):
                 yield from self.rules(name, value)
+            if name == "users" and isinstance(value, Map):
+                yield from self.users(value)
             if name == "devices" and isinstance(value, Map):
                 defaults = document.sections.get("deviceDefaults")
                 yield from self.devices(value, defaults)
@@ -182,6 +213,13 @@ class _Folder:
                 what = f"define the {noun} `{shown(key)}`"
                 yield self.finding(value.key(key), what, f"widen its `{globs}`")
 
+    def users(self, section: Map) -> Iterator[Finding]:
+        for about in section.values():
+            for field in USER_POWERS if isinstance(about, Map) else ():
+                if field in about and field not in self.delegation.fields:
+                    what = f"set `{field}` of a user"
+                    yield self.finding(about.key(field), what, "add it to its `fields`")
+
     def devices(self, section: Map, defaults: object) -> Iterator[Finding]:
         for own in section.values():
             if not isinstance(own, Map):
@@ -194,11 +232,11 @@ class _Folder:
         if isinstance(owner, str) and not self.delegation.allows("owners", owner):
             what = f"give a device to `{shown(owner)}`"
             yield self.finding(about.at("owner"), what, "widen its `owners`")
-        for index, tag in _located(about.get("tags")):
+        for index, tag in located(about.get("tags")):
             if not self.delegation.allows("tags", tag):
                 what = f"put `{shown(tag)}` on a device"
                 yield self.finding(about.at("tags", index), what, "widen its `tags`")
-        for index, item in enumerate(_items(about.get("routes"))):
+        for index, item in enumerate(about.get("routes") or ()):
             is_map = isinstance(item, Map)
             for text in (item.get("prefix"), item.get("as")) if is_map else (item,):
                 if isinstance(text, str) and self.delegation.carries(text) is False:
@@ -215,7 +253,7 @@ class _Folder:
         for item in value:
             if not isinstance(item, Map):
                 continue
-            for index, text in _located(item.get(side)):
+            for index, text in located(item.get(side)):
                 if not self.opens(text.strip(), with_ports=section == "acls"):
                     at = item.at(side, index)
                     verb = "open" if side == "dst" else "give attributes to"
@@ -247,17 +285,21 @@ class _Folder:
     def addresses(self, value: Map) -> Iterator[Finding]:
         """The addresses of aliases and ipsets: within the delegated subnets."""
         for key, inner in value.items():
-            entries = [(None, inner)] if isinstance(inner, str) else _located(inner)
+            entries = [(None, inner)] if isinstance(inner, str) else located(inner)
             for index, text in entries:
                 word = text.split()[-1] if text.split() else ""
-                named = self.delegation.allows("hosts", word.removeprefix("host:"))
-                named |= self.delegation.allows("ipsets", word)
-                if self.delegation.carries(word) is False or (
-                    self.delegation.carries(word) is None and not named
-                ):
+                if not self.inside(word):
                     at = value.at(key) if index is None else inner.at(index)
                     what = f"name the address `{shown(word)}`"
                     yield self.finding(at, what, "widen its `routes`")
+
+    def inside(self, word: str) -> bool:
+        """Whether an entry names addresses of the delegation only."""
+        holder = self.aliases.get(word.removeprefix("host:"))
+        if holder is not None:
+            word = str(holder[word.removeprefix("host:")])
+        carried = self.delegation.carries(word)
+        return self.delegation.allows("ipsets", word) if carried is None else carried
 
     def approvals(self, value: Map) -> Iterator[Finding]:
         for prefix in value:
@@ -281,21 +323,3 @@ def _kind(text: str) -> str:
         return "user"
     prefix, colon, _ = text.partition(":")
     return prefix if colon else "name"
-
-
-def _items(value: object) -> Iterable[Any]:
-    return value if isinstance(value, Items) else ()
-
-
-def _located(value: object) -> Iterator[tuple[int, str]]:
-    for index, each in enumerate(_items(value)):
-        if isinstance(each, str):
-            yield index, each
-
-
-def _texts(value: object) -> Iterator[str]:
-    """One text, or each of a list."""
-    if isinstance(value, str):
-        yield value
-    for _, each in _located(value):
-        yield each

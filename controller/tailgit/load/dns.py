@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import cast
 
 from tailgit.load.located import Items, Map
 from tailgit.load.unite import Sections
@@ -68,10 +69,13 @@ def _records(items: Items, findings: list[Finding]) -> Iterator[Record]:
     for index, item in enumerate(items):
         if not isinstance(item, Map):
             continue
-        name, kind, value = (item.get(key) for key in ("name", "type", "value"))
-        texts = (name, kind, value)
-        if not all(isinstance(each, str) for each in texts) or kind not in _HELP:
+        name, value = item.get("name"), item.get("value")
+        kind = item.get("type")
+        if not (isinstance(name, str) and isinstance(value, str)):
             continue  # the schema has said so
+        if not isinstance(kind, str) or kind not in _HELP:
+            continue
+        kind = cast("RecordType", kind)
         if _is_value(kind, value):
             yield Record(name, kind, str(value), items.at(index))
             continue

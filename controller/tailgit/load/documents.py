@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tailgit.load.bare import bare_policy
 from tailgit.load.decode import MAX_FILE_BYTES, is_too_large
 from tailgit.load.globs import Globs
-from tailgit.load.inner import without_inner
+from tailgit.load.inner import inner_roots, without_inner
 from tailgit.load.located import Items, Map
 from tailgit.load.reading import read_file
 from tailgit.load.secrets import MAX_SCANNED_BYTES, Suspects, find_secrets
@@ -38,12 +39,16 @@ _DOCUMENTS = (".yaml", ".yml", ".json")
 
 def read_sections(source: Source, root: str, findings: list[Finding]) -> Sections:
     """Everything that the root's files define; what is wrong goes to `findings`."""
+    policy = bare_policy(source, root)
+    if policy is not None:
+        return _bare(source, policy, findings)
     root_file = f"{root}/{ROOT_FILE}" if root else ROOT_FILE
     suspects = Suspects()
     first = _first(source, root_file, root, suspects, findings)
     sections = first.sections if first is not None else None
     excludes = Globs.of(sections, findings)
-    entries = without_inner(source, root, excludes, findings)
+    inner = inner_roots(source, root)
+    entries = without_inner(source, root, inner, excludes, findings)
     part, others = _parts(entries, root, excludes, findings)
     if sections is not None:
         _unused_excludes(sections, excludes, findings)
@@ -65,6 +70,7 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
     read = {document.file for document in documents}
     lost = any(is_loss(each, read) for each in findings)
     united = unite(documents, findings)
+    united.inner = tuple(each.path for each in inner)
     findings.extend(suspects.findings(_public_keys(united)))
     united.complete = first is not None and len(documents) == len(part) + 1
     united.whole = united.complete and not lost
@@ -72,7 +78,7 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
     return united
 
 
-def read_bare(source: Source, policy: str, findings: list[Finding]) -> Sections:
+def _bare(source: Source, policy: str, findings: list[Finding]) -> Sections:
     """What a policy.hujson says that stands alone; nothing else is read."""
     entry = source.entry(policy)
     if entry is not None and is_too_large(entry.size, policy, findings):

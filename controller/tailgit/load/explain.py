@@ -12,7 +12,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tailgit.load.located import Items, Map
+from tailgit.load.located import Items, Map, Quoted
 from tailgit.load.shape import ROOT, Schema, schemas
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
@@ -211,6 +211,8 @@ def _wrong_type(
         return finding("wrong-type", at, message, hint)
     said = "a mapping" if isinstance(value, Map) else None
     said = "a list" if isinstance(value, Items) else said
+    if isinstance(value, Quoted) and wanted in ("boolean", "integer"):
+        said = f'`"{_clipped(value)}"`'
     said = said or f"`{_clipped(value)}`"
     kind = _KINDS.get(wanted, schema.get("description", "something else"))
     hint = f"it must be {kind}"

@@ -22,19 +22,28 @@ MAX_INNER_ROOTS = 1000
 MAX_INNER_BYTES = 32 << 20
 
 
-def without_inner(
-    source: Source, root: str, excludes: Globs, findings: list[Finding]
-) -> list[Entry]:
-    """What lies below the root and in no other root below it."""
-    everything = source.entries(root)
+def inner_roots(source: Source, root: str) -> list[Entry]:
+    """The tailnet.yaml files further down."""
     start = len(root) + 1 if root else 0
-    markers = [
+    return [
         entry
-        for entry in everything
+        for entry in source.entries(root)
         if entry.path[start:].endswith(f"/{ROOT_FILE}")
         and entry.kind == "file"
         and not has_dot_name(entry.path[start:])
     ]
+
+
+def without_inner(
+    source: Source,
+    root: str,
+    markers: Sequence[Entry],
+    excludes: Globs,
+    findings: list[Finding],
+) -> list[Entry]:
+    """What lies below the root and in no other root below it."""
+    everything = source.entries(root)
+    start = len(root) + 1 if root else 0
     judged = [each for each in markers if not excludes.match(each.path[start:])]
     _judge(source, judged, findings)
     inner = {each.path.removesuffix(f"/{ROOT_FILE}") for each in markers}

@@ -55,11 +55,19 @@ _TOKEN_END = re.compile(
     rb"(?<![A-Za-z0-9+/][A-Za-z0-9+/]{43}=)"
 )
 _TOKEN_LENGTH = 44
+_ALONE = re.compile(rb"\s*[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\s*")
+"""What `wg genkey > file` leaves. So does `wg pubkey`, and such a file says `pub`."""
 
 
 def find_secrets(data: bytes, file: str) -> Iterator[Finding]:
     """A finding for each private key in a file of any kind; at most `MOST`."""
     data = _narrow(data[:MAX_SCANNED_BYTES])
+    if _is_a_key(data, file):
+        line = data[: len(data) - len(data.lstrip())].count(b"\n") + 1
+        message = "the file holds nothing but what looks like a private key"
+        help_ = f"{_HELP}; the file of a public key says `pub` in its name"
+        yield finding("private-key", Place(file, line), message, help_)
+        return
     for match in islice(_named(data), MOST):
         line_start = data.rfind(b"\n", 0, match.start()) + 1
         line = data.count(b"\n", 0, line_start) + 1
@@ -86,6 +94,8 @@ class Suspects:
     def look(self, data: bytes, file: str) -> None:
         """Remembers the texts of one file and where they stand."""
         data = _narrow(data[:MAX_SCANNED_BYTES])
+        if _is_a_key(data, file):
+            return
         named: set[int] | None = None
         places, line, line_start = self._places, 1, 0
         for match in _TOKEN_END.finditer(data):
@@ -137,6 +147,13 @@ class Suspects:
                     "the repository",
                     _HELP,
                 )
+
+
+def _is_a_key(data: bytes, file: str) -> bool:
+    """Whether the file is one key and does not call itself public."""
+    if len(data) > 2 * _TOKEN_LENGTH or "pub" in file.rpartition("/")[2].lower():
+        return False
+    return _ALONE.fullmatch(data) is not None
 
 
 def _public_half(token: bytes) -> bytes:

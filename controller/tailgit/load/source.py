@@ -276,6 +276,21 @@ def roots_of(source: Source, folder: str) -> tuple[str, ...]:
     return ()
 
 
+def every_root(source: Source, folder: str) -> tuple[str, ...]:
+    """The same, and the tailnets inside of those that lie in the folder whole."""
+    found = roots_of(source, folder)
+    if not any(root == folder or root.startswith(_join(folder, "")) for root in found):
+        return found
+    inner = {
+        str(PurePosixPath(entry.path).parent)
+        for entry in source.entries(folder)
+        if entry.kind == "file"
+        and PurePosixPath(entry.path).name == ROOT_FILE
+        and not has_dot_name(entry.path)
+    }
+    return (*found, *sorted(inner - set(found) - {"."}))
+
+
 def is_policy(path: str) -> bool:
     """Whether a path is that of a policy in HuJSON."""
     return path == POLICY_FILE or path.endswith(f"/{POLICY_FILE}")

@@ -47,9 +47,9 @@ class Sections:
 
     `keyed` maps section -> key -> the mapping that defines it, `listed` section ->
     the lists in order of path, `single` section -> its value; `documents` is by file,
-    for defaults and comments. `complete` says that every file could be read, though
-    perhaps not every value; `whole` that besides, no key or section was lost by an
-    error.
+    for defaults and comments, `inner` the files of tailnets further down. `complete`
+    says that every file could be read, though perhaps not every value; `whole` that
+    besides, no key or section was lost by an error.
     """
 
     keyed: dict[str, dict[str, Map]] = field(
@@ -60,6 +60,7 @@ class Sections:
     )
     single: dict[str, Map | Items] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
+    inner: tuple[str, ...] = ()
     complete: bool = False
     whole: bool = False
 

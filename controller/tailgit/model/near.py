@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from difflib import get_close_matches
 
+from tailgit.model.text import shown
+
 _CANDIDATES = 2000
 _BUDGET = 50
 
@@ -33,7 +35,7 @@ def meant(text: str, known: Iterable[str]) -> str:
             break
     core = word[len(kind) : len(word) - len(domain)]
     near = _nearest(core, alike, 0.6) or _nearest(word, others, 0.7)
-    return f"did you mean `{near}`?" if near else ""
+    return f"did you mean `{shown(near)}`?" if near else ""
 
 
 def _kind_and_domain(word: str) -> tuple[str, str]:
@@ -54,14 +56,14 @@ def meant_kind(
     """The question with `group:X`, `tag:X` or `X@…`, if a bare `X` is one of them."""
     for word, known in ((f"group:{text}", groups), (f"tag:{text}", tags)):
         if word in known:
-            return f"did you mean `{word}`?"
+            return f"did you mean `{shown(word)}`?"
     return meant_user(text, users)
 
 
 def meant_user(text: str, users: Iterable[str]) -> str:
     """The question with the only user whose address begins with `text@`."""
     logins = [each for each in users if each.startswith(f"{text}@")]
-    return f"did you mean `{logins[0]}`?" if len(logins) == 1 else ""
+    return f"did you mean `{shown(logins[0])}`?" if len(logins) == 1 else ""
 
 
 class Near:

@@ -99,7 +99,7 @@ def protocol_number(text: str) -> int:
     known = _NUMBERS.get(text.lower())
     if known is not None:
         return known
-    if text.isascii() and text.isdigit() and text[0] != "0" and int(text) <= 255:
+    if text.isascii() and text.isdigit() and text[0] != "0" and int(text[:4]) <= 255:
         return int(text)
     raise PortError(f"unknown protocol `{text}`")
 

@@ -61,7 +61,7 @@ def text_report(checked: Sequence[Checked]) -> str:
 def summaries(checked: Sequence[Checked]) -> Iterator[str]:
     """A line for each tailnet: what it has, and how many findings.
 
-    One that can't be loaded has nothing to count; it is named where there are others.
+    One that can't be loaded has nothing to count but findings.
     """
     for each in checked:
         said = _numbers(each)
@@ -72,7 +72,7 @@ def summaries(checked: Sequence[Checked]) -> Iterator[str]:
                 f"{_count(len(tailnet.rules), 'rule')}, "
                 f"{_count(len(tailnet.tests), 'test')}, {said}"
             )
-        elif len(checked) > 1:
+        else:
             yield f"{shown(each.name or each.root or '.')}: not valid, {said}"
 
 

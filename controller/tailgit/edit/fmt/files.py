@@ -17,7 +17,7 @@ from tailgit.edit.fmt import formatted
 from tailgit.errors import SourceError, TailgitError, UsageError
 from tailgit.load.decode import is_too_large
 from tailgit.load.globs import Globs
-from tailgit.load.inner import without_inner
+from tailgit.load.inner import inner_roots, without_inner
 from tailgit.load.located import Items
 from tailgit.load.source import (
     ROOT_FILE,
@@ -116,7 +116,8 @@ def _entries(source: Source, root: str, findings: list[Finding]) -> Iterator[Ent
     excludes = _excludes(source, root, findings)
     if excludes is None:
         return
-    for entry in without_inner(source, root, excludes, findings):
+    inner_ones = inner_roots(source, root)
+    for entry in without_inner(source, root, inner_ones, excludes, findings):
         inner = entry.path.removeprefix(f"{root}/") if root else entry.path
         if not inner.endswith(_ENDINGS) or has_dot_name(inner):
             continue
