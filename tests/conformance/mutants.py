@@ -367,14 +367,14 @@ MUTANTS = (
     # Self
     Mutant(
         "self of everybody",
-        "relation",
-        "mask |= self.rules.to_self.get(term, 0)",
-        "mask |= max(self.rules.to_self.values(), default=0)",
+        "people",
+        "mask |= self._rules.to_self.get(term, 0)",
+        "mask |= max(self._rules.to_self.values(), default=0)",
     ),
     Mutant(
         "self one way only",
-        "relation",
-        "return () if opened else [n for n, mask in masks.items() if mask]",
+        "people",
+        "return [number for number, mask in masks.items() if mask]",
         "return ()",
     ),
     # Openings and deadlines

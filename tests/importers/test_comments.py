@@ -117,11 +117,14 @@ def test_text_that_yaml_would_read_otherwise_is_quoted() -> None:
 
 def test_unknown_sections_are_kept_as_comments() -> None:
     """What tailgit does not know is named, and still there to be read."""
-    policy = '{"grants": [],\n  "futureThing": {\n    "x": 1, // why\n  },\n  // after\n} // }'
+    policy = (
+        '{"grants": [],\n  "futureThing": {\n    "x": 1, // why\n  },\n'
+        "  // after\n} // }"
+    )
     made = import_policy(policy.encode(), "p.hujson")
     assert made.files["policy.yaml"].decode() == (
-        'grants: []\n\n# Not imported: futureThing\n# "futureThing": {\n'
-        '#     "x": 1, // why\n#   }\n# after\n# }\n'
+        "grants: []\n# after\n# }\n\n# Not imported: futureThing\n"
+        '# "futureThing": {\n#     "x": 1, // why\n#   }\n'
     )
     assert as_text(made.notes) == (
         "p.hujson:2:3: left-out: tailgit does not know the section `futureThing`\n"

@@ -237,3 +237,24 @@ def test_a_domain_is_not_a_whole_top_level(tmp_path: Path) -> None:
     """`domain: com` would take every name of the internet's."""
     write(tmp_path, {"tailnet.yaml": HEAD.replace("acme.internal", "com")})
     assert codes(tmp_path) == [("bad-value", "tailnet.yaml")]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("*.yaml text working-tree-encoding=SHIFT_JIS", 1),
+        ("*.yaml\tfilter=x", 1),
+        ("* ident", 1),
+        ("*.bin filter=lfs diff=lfs merge=lfs -text", 0),
+        ("*.yaml text eol=lf", 0),
+        ("# working-tree-encoding=UTF-16", 0),
+        ("identity.yaml text", 0),
+    ],
+)
+def test_attributes_that_show_other_text(tmp_path: Path, line: str, found: int) -> None:
+    """What makes a checkout differ from its commit is named where it stands."""
+    write(tmp_path, {**ACME, "devices/.gitattributes": f"a text\n{line}\r\n"})
+    places = [f.place for f in load(tmp_path).findings if f.code == "git-attributes"]
+    assert [(each.file, each.line) for each in places] == [
+        ("devices/.gitattributes", 2)
+    ] * found

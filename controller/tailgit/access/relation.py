@@ -13,7 +13,6 @@ routes-r8-mixed-ipv4-ipv6-coverage shows it). The filter decides what passes.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +29,7 @@ from tailgit.access.deadlines import (
 )
 from tailgit.access.index import TermIndex
 from tailgit.access.openings import Opening, Openings
+from tailgit.access.people import People
 from tailgit.access.routes import (
     EXIT_ROUTES,
     Approvals,
@@ -98,6 +98,11 @@ class Relation:
             self._deadlines,
             self._visible.beyond,
         )
+        self._people = People(
+            self.rules,
+            self.devices,
+            lambda number: self.classes[self._class_of[number]].address_ids,
+        )
         self._gates: dict[tuple[View, int, bool], tuple[Opening, ...]] = {}
 
     @classmethod
@@ -121,7 +126,7 @@ class Relation:
         device = self.devices[number]
         person = None if device.tags else device.owner
         return View(
-            self._class_of[number], person if person in self._self_masks else None
+            self._class_of[number], person if person in self._people.masks else None
         )
 
     def inward(self, view: View, version: int) -> tuple[Opening, ...]:
@@ -146,8 +151,9 @@ class Relation:
 
         The nodes of the view may be among them; keys are not looked at.
         """
-        found = self._visible.peers(self.classes[view.class_id].ids)
-        return tuple(sorted({*found, *self._own_people(view)}))
+        each = self.classes[view.class_id]
+        mine = self._people.peers(view.person, each.address_ids)
+        return tuple(sorted({*self._visible.peers(each.ids), *mine}))
 
     def peer_deadlines(self, view: View) -> Mapping[int, Deadline]:
         """When peers end to be any, by number; those that don't end are left out."""
@@ -166,8 +172,9 @@ class Relation:
 
     def reach_numbers(self, view: View) -> tuple[int, ...]:
         """Devices that a node of the view may reach by an own address, ascending."""
-        found = self._visible.reached(self.classes[view.class_id].ids)
-        return tuple(sorted({*found, *self._own_people(view, opened=True)}))
+        each = self.classes[view.class_id]
+        mine = self._people.reached(view.person, each.address_ids)
+        return tuple(sorted({*self._visible.reached(each.ids), *mine}))
 
     def routes_through(self, view: View) -> Mapping[int, tuple[Network, ...]]:
         """Subnets that nodes of the view send to each router, by its number.
@@ -299,53 +306,18 @@ class Relation:
         else:
             found = list(self._openings.of_host(each, version, inward=inward))
         if view.person is not None:
-            found += self._openings.of_self(self._self_ends(view, inward), here)
+            ids = each.address_ids
+            ends = self._people.ends(view.person, ids, inward=inward)
+            found += self._openings.of_self(ends, here)
         return tuple(found)
-
-    def _self_ends(self, view: View, inward: bool) -> Mapping[int, Mask]:
-        """What the devices of a view's person may do there, or have done to them."""
-        assert view.person is not None
-        opening = self.rules.opening
-        masks = self._self_masks[view.person]
-        if inward:
-            return {n: mask & opening for n, mask in masks.items() if mask & opening}
-        mine = self.self_mask(self.classes[view.class_id].address_ids) & opening
-        return dict.fromkeys(masks, mine) if mine else {}
 
     def self_mask(self, ids: Iterable[int]) -> Mask:
         """What a device that these terms match may do to others of its person."""
-        mask = 0
-        for term in ids:
-            mask |= self.rules.to_self.get(term, 0)
-        return mask
-
-    @cached_property
-    def _self_masks(self) -> Mapping[str, Mapping[int, Mask]]:
-        """By person with a self rule, what each of their devices may do to the rest."""
-        found: dict[str, dict[int, Mask]] = defaultdict(dict)
-        if self.rules.to_self:
-            for number, device in enumerate(self.devices):
-                if device.owner is not None and not device.tags:
-                    ids = self.classes[self._class_of[number]].address_ids
-                    found[device.owner][number] = self.self_mask(ids)
-        return {who: masks for who, masks in found.items() if any(masks.values())}
+        return self._people.mask(ids)
 
     def self_masks(self, person: str) -> Mapping[int, Mask]:
         """What each device of a person may do to their other ones, by number."""
-        return self._self_masks.get(person, {})
-
-    def _own_people(self, view: View, *, opened: bool = False) -> Iterable[int]:
-        """The person's devices that a node of the view sees, or may reach.
-
-        Both ends see each other if either may reach the other.
-        """
-        if view.person is None:
-            return ()
-        masks = self._self_masks[view.person]
-        mine = self.self_mask(self.classes[view.class_id].address_ids)
-        if mine & self.rules.opening if opened else mine:
-            return masks
-        return () if opened else [n for n, mask in masks.items() if mask]
+        return self._people.masks.get(person, {})
 
     def _first(self, number: int, until: Until) -> Until:
         return first_of((until, self._deadlines.get(number)))

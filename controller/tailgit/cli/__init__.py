@@ -24,7 +24,7 @@ __all__ = ["COMMANDS", "main", "run", "top_help", "typer_app"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init:init", "Begin a tailnet: write its first files."),
     "check": ("check:check", "Say everything that is wrong with a tailnet."),
-    "test": ("testing:test", "Run the policy's own tests."),
+    "test": ("testing:policy_tests", "Run the policy's own tests."),
     "fmt": ("fmt:fmt", "Write YAML in the one canonical way."),
     "pin": ("pin:pin", "Write down addresses and relay slots that need it."),
     "access": ("access:access", "Say who may reach what."),

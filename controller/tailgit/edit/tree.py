@@ -16,6 +16,7 @@ from tailgit.access import run_tests
 from tailgit.check import examine
 from tailgit.errors import InvalidTailnet, Refused
 from tailgit.load import Loaded, load_from
+from tailgit.load.bare import bare_policy
 from tailgit.load.documents import read_sections
 from tailgit.load.hujson import read_hujson, read_json
 from tailgit.load.located import Map
@@ -62,6 +63,12 @@ def open_tree(path: Path) -> Tree:
     """
     source, folder = open_source(path, None)
     root = root_of(source, folder, path)
+    policy = bare_policy(source, root)
+    if policy is not None:
+        raise Refused(
+            f"{shown(policy)} is a policy alone, with no tailnet around it to edit",
+            "`tailgit init` in its folder makes one",
+        )
     loaded, findings = judged(source, root)
     if not loaded.whole:
         raise InvalidTailnet(findings)

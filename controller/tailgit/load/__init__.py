@@ -66,7 +66,7 @@ def load_from(source: Source, root: str) -> Loaded:
         try:
             policy = bare_policy(source, root)
             if policy is not None:
-                sections = read_bare(source, policy, findings)
+                sections = read_sections(source, root, findings)
                 tailnet: Tailnet | None = build_bare(sections, policy, later)
             else:
                 sections = read_sections(source, root, findings)

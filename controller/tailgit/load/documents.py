@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tailgit.load.bare import bare_policy
+from tailgit.load.attributes import NAME as ATTRIBUTES
+from tailgit.load.attributes import find_attributes
 from tailgit.load.decode import MAX_FILE_BYTES, is_too_large
 from tailgit.load.globs import Globs
 from tailgit.load.inner import inner_roots, without_inner
@@ -41,7 +43,7 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
     """Everything that the root's files define; what is wrong goes to `findings`."""
     policy = bare_policy(source, root)
     if policy is not None:
-        return _bare(source, policy, findings)
+        return read_bare(source, policy, findings)
     root_file = f"{root}/{ROOT_FILE}" if root else ROOT_FILE
     suspects = Suspects()
     first = _first(source, root_file, root, suspects, findings)
@@ -78,7 +80,7 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
     return united
 
 
-def _bare(source: Source, policy: str, findings: list[Finding]) -> Sections:
+def read_bare(source: Source, policy: str, findings: list[Finding]) -> Sections:
     """What a policy.hujson says that stands alone; nothing else is read."""
     entry = source.entry(policy)
     if entry is not None and is_too_large(entry.size, policy, findings):
@@ -131,6 +133,8 @@ def _search(
         paths.append(entry.path)
     contents = source.beginnings(paths, MAX_SCANNED_BYTES)
     for path, content in zip(paths, contents, strict=True):
+        if path.rpartition("/")[2] == ATTRIBUTES:
+            findings.extend(find_attributes(content, path))
         findings.extend(find_secrets(content, path))
         suspects.look(content, path)
 

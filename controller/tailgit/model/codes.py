@@ -41,6 +41,7 @@ CODES: dict[str, Code] = {
         bad_encoding="a file that is not UTF-8 text",
         bad_json="a file that is not JSON",
         bad_yaml="a file that is not YAML",
+        git_attributes="a file that git shows otherwise than it keeps it",
         lfs_pointer="a file that git-LFS keeps elsewhere",
         not_a_file="a symbolic link, submodule or device file",
         odd_name="a file whose name almost makes it a part of the tailnet",

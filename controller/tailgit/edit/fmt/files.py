@@ -15,6 +15,7 @@ from pathlib import Path
 from tailgit.edit.files import replace_file
 from tailgit.edit.fmt import formatted
 from tailgit.errors import SourceError, TailgitError, UsageError
+from tailgit.load.bare import bare_policy
 from tailgit.load.decode import is_too_large
 from tailgit.load.globs import Globs
 from tailgit.load.inner import inner_roots, without_inner
@@ -104,6 +105,8 @@ def _folder(path: Path, findings: list[Finding]) -> Iterator[Chosen]:
     top = top_of(path)
     roots = roots_of(source, folder) or (root_of(source, folder, path),)
     for root in roots:
+        if bare_policy(source, root) is not None:
+            continue  # HuJSON is as its author wrote it
         for entry in _entries(source, root, findings):
             if entry.kind != "file":
                 findings.append(_not_a_file(entry.path))
