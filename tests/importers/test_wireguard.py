@@ -125,8 +125,8 @@ def test_what_is_in_no_file_is_said() -> None:
         "etc/wg0.conf:6:1: left-out: PostUp is not run: `iptables -A FORWARD -i %i",
         "etc/wg0.conf:7:1: left-out: DNS is not taken over",
         "etc/wg0.conf:12:1: left-out: PresharedKey is not taken over",
-        "etc/wg0.conf:20:1: assumed: there is no file of `phone`",
-        "etc/wg0.conf:25:1: left-out: the peer is switched off in the file",
+        "etc/wg0.conf:21:1: assumed: there is no file of `phone`",
+        "etc/wg0.conf:26:1: left-out: the peer is switched off in the file",
         "ben.conf:6:1: left-out: the endpoint `vpn.example.com:51820` is a host name",
         "ana.conf:8:1: left-out: PersistentKeepalive is not taken over",
     ):
@@ -224,7 +224,7 @@ def test_a_mistake_has_a_line(bad: str, line: int, said: str) -> None:
 
 def test_two_files_of_one_machine_are_refused() -> None:
     """The same private key twice is a copy, and only one can be right."""
-    with pytest.raises(InvalidTailnet, match="1 finding") as caught:
+    with pytest.raises(InvalidTailnet) as caught:
         import_wireguard({"a.conf": ANA.encode(), "b.conf": ANA.encode()}, "n", "n.i")
     assert "the same machine as in a.conf:1:1" in caught.value.findings[0].message
 

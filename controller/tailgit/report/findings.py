@@ -73,7 +73,7 @@ def summaries(checked: Sequence[Checked]) -> Iterator[str]:
                 f"{_count(len(tailnet.tests), 'test')}, {said}"
             )
         else:
-            yield f"{shown(each.name or each.root or '.')}: not valid, {said}"
+            yield f"{shown(each.name or each.root or 'the tailnet')}: not valid, {said}"
 
 
 def _numbers(each: Checked) -> str:
