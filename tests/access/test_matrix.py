@@ -107,7 +107,7 @@ def wrong(tailnet: Tailnet, relation: Relation, lines: Iterable[Line]) -> list[o
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(tailnets())
 def test_the_lines_of_the_policy_are_the_relation(tailnet):
     """Every packet that nodes let in lies in a line, and no other does."""
@@ -115,7 +115,7 @@ def test_the_lines_of_the_policy_are_the_relation(tailnet):
     assert wrong(tailnet, relation, policy_lines(relation)) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(tailnets())
 def test_each_matrix_is_the_relation(tailnet):
     """By group, tag, user and device the same access comes out, whole."""
@@ -125,7 +125,7 @@ def test_each_matrix_is_the_relation(tailnet):
         assert wrong(tailnet, relation, lines) == [], by
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(tailnets())
 def test_answers_about_one_party_are_its_part_of_the_relation(tailnet):
     """What a party may reach, and who may reach it, are those packets and no others."""
@@ -233,8 +233,8 @@ def test_what_somebody_may_reach_is_named_as_the_policy_names_it(
         "ipset:lan tcp:80",
         "autogroup:internet *",
         "ana-laptop: tag:db tcp:9",
-        "ana@x.com: tag:db tcp:22",
-    ] or said(reach(relation, read_selector(tailnet, "group:dev")))
+        "ana@x.com: tag:db tcp:22,5432",
+    ]
 
 
 def test_a_shorter_end_is_not_said_again(tailnet: Tailnet) -> None:
@@ -338,7 +338,17 @@ def test_alike_share_a_row_and_nobody_is_missing(tailnet: Tailnet) -> None:
     rows = matrix(relation, "device")
     members = [m.name for row in rows for m in row.party.members]
     assert sorted(members) == sorted(relation.position)
-    assert ("db-1", "db-2") in [row.party.names for row in rows] or True
+    names = [row.party.names for row in matrix(Relation.of(fleet(2)), "device")]
+    assert ("copy-0", "copy-1", "web-1") in names
+
+
+def test_the_matrix_by_group_has_everybody(tailnet: Tailnet) -> None:
+    """Groups come first, then who is in none, tags, routes and nobody's addresses."""
+    rows = matrix(Relation.of(tailnet), "group")
+    assert [row.party.name for row in rows] == [
+        *("group:dev", "group:new", "kim@x.com", "tag:db", "tag:exit", "tag:gw"),
+        *("tag:none", "10.20.0.0/16", "10.30.0.0/16", "8.8.8.0/24"),
+    ]
 
 
 def test_self_alone_is_no_question(tailnet: Tailnet) -> None:

@@ -5,8 +5,8 @@ it shows, by section of POLICY.md or page of Tailscale's documentation. `devices
 `users` are merged into the world's one by one (null takes a field away), any other
 section replaces the world's. The tailnet is read by the product's loader.
 
-    allow, deny   "ana-1 -> 10.20.0.9 tcp:443 at gw": a packet, and who receives it; `/6`
-                  behind a device is its IPv6 address, without `at` any device may
+    allow, deny   "ana-1 -> 10.20.0.9 tcp:443 at gw": a packet, and who receives it;
+                  `/6` behind a device is its IPv6 address, without `at` anybody may
     peers         by node all its peers, with the routes that go with each
     approved      all approved routes by device
     caps          by node the capabilities that it is told, and from whom

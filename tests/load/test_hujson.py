@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailgit.check import examine
 from tailgit.load import load
 from tailgit.load.hujson import read_hujson, read_json
 from tailgit.load.located import Items, Map, Quoted
@@ -384,56 +383,3 @@ def test_other_hujson_is_not_passed_over(tmp_path: Path, name: str) -> None:
     write(tmp_path, {"tailnet.yaml": HEAD, name: "{}"})
     (found,) = load(tmp_path).findings
     assert (found.code, found.place.file) == ("odd-name", name)
-
-
-# A policy alone
-
-
-BARE = """\
-{
-  "groups": {"group:dev": ["ana@acme.com"]},
-  "tagOwners": {"tag:db": []},
-  "acls": [{"action": "accept", "src": ["group:dev"], "dst": ["tag:db:5432"]}],
-  "ssh": [],
-  "tests": [{"src": "ana@acme.com", "accept": ["tag:db:5432"]}],
-}
-"""
-
-
-def test_a_policy_alone_is_a_root(tmp_path: Path) -> None:
-    """Without tailnet.yaml nothing else of the folder is read, and it is valid."""
-    write(tmp_path / "net", {"policy.hujson": BARE, "a.yaml": "on: push\n"})
-    for path in (tmp_path, tmp_path / "net"):
-        loaded = load(path)
-        assert loaded.findings == ()
-        assert loaded.tailnet is not None
-        assert loaded.tailnet.is_bare
-        assert len(loaded.tailnet.rules) == 1
-        assert [f for f in examine(loaded) if f.is_error] == []
-
-
-def test_absence_allows_everything_there(tmp_path: Path) -> None:
-    """Neither acls nor grants: Tailscale's meaning; an empty list allows nothing."""
-    loaded = load(write(tmp_path / "a", {"policy.hujson": "{}"}))
-    assert loaded.tailnet is not None
-    (rule,) = loaded.tailnet.rules
-    assert [str(each) for each in (*rule.src, *rule.dst)] == ["*", "*"]
-    empty = load(write(tmp_path / "b", {"policy.hujson": '{"acls": []}'}))
-    assert empty.tailnet is not None
-    assert empty.tailnet.rules == ()
-
-
-def test_a_tailnet_is_found_before_a_policy(tmp_path: Path) -> None:
-    """A policy beside a tailnet's folder makes no second root of the repository."""
-    files = {"a/tailnet.yaml": HEAD, "old/policy.hujson": "{}", "policy.hujson": "{}"}
-    assert load(write(tmp_path, dict(files))).root == "a"
-
-
-def test_a_policy_alone_has_no_devices(tmp_path: Path) -> None:
-    """What only a tailnet has is refused, with what to do."""
-    loaded = load(write(tmp_path, {"policy.hujson": '{"devices": {}, "acls": []}'}))
-    (found,) = loaded.findings
-    assert (found.code, found.message) == (
-        "unknown-section",
-        "the section `devices` needs a tailnet",
-    )

@@ -25,7 +25,7 @@ from tailgit.model.findings import Place
 from tailgit.model.ports import WITH_PORTS, parse_acl
 from tailgit.model.selectors import parse_selector
 from tailgit.model.tailnet import Rule, Tailnet
-from tests.conformance.engine import read_policy
+from tests.conformance.answers import read_policy
 from tests.oracle.naive import Judge
 from tests.oracle.packets import inbound
 

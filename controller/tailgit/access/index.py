@@ -146,6 +146,8 @@ class TermIndex:
     def carried(self, device: Device, routes: Sequence[Network], *, exits: bool) -> Ids:
         """The terms that stand for something which the device carries for others."""
         found = {number for each in routes for number in self.touching(each)}
+        if routes:
+            found |= self._all - self._postured
         if exits:
             found |= self._internet | self._public
         found.update(n for n in self._via if self._goes(n, device, routes, exits=exits))

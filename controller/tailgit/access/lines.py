@@ -288,7 +288,7 @@ def _line_order(line: Line) -> tuple[object, ...]:
         not line.is_whole,
         party_order(line.src),
         party_order(line.dst),
-        deadline_order(line.until),
+        _latest_first(line.until),
         line.reasons[0].rule.place if line.reasons else None,
     )
 

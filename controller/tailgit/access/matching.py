@@ -187,10 +187,8 @@ def _nobody_carries(tailnet: Tailnet, dst: End) -> str:
     for name, device in tailnet.devices.items():
         for route in () if device.disabled or dst.device else device.routes:
             if dst.address in route.prefix:
-                return (
-                    f"{route.prefix} of {name} holds {dst.address}, and no autoApprover "
-                    "lets it through"
-                )
+                what = f"{route.prefix} of {name} holds {dst.address}"
+                return f"{what}, and no autoApprover lets it through"
     if _is_public(dst):
         return f"{dst.address} is in the internet, and there is no approved exit node"
     return f"{dst.address} is no device's address and in no approved route"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tailgit.access.extents import Extent, Numbers, extent_of
+from tailgit.access.extents import Extent, Numbers, extent_of, union
 from tailgit.access.lines import Line, Lines, Naming
 from tailgit.access.parties import Member, Parties, Party
 from tailgit.access.relation import Relation
@@ -75,11 +75,12 @@ def matrix(relation: Relation, by: By) -> tuple[Answer, ...]:
     """What everybody may reach.
 
     By group (who is in none, and tags, come after it), tag, user or device; last what
-    is behind routers.
+    is behind routers, and addresses that are nobody's.
     """
     parties = Parties(relation)
     lines = Lines(parties)
-    return tuple(_outward(parties, lines, row) for row in _rows(parties, by))
+    found = [_outward(parties, lines, row) for row in _rows(parties, by)]
+    return (*found, *_addresses(parties, lines))
 
 
 def _outward(parties: Parties, lines: Lines, row: _Row) -> Answer:
@@ -114,6 +115,17 @@ def _by_name(members: Iterable[Member]) -> tuple[Member, ...]:
     """Each device once; by which of its addresses does not matter here."""
     found = {member.name: member for member in members}
     return tuple(found[name] for name in sorted(found))
+
+
+def _addresses(parties: Parties, lines: Lines) -> Iterator[Answer]:
+    """What rules open to addresses that are neither devices' nor behind routers."""
+    terms = parties.elsewhere
+    found = {ends: why for ends, why in lines.all().items() if ends.src in terms}
+    if found:
+        named = lines.named(found, parties.part, Extent())
+        names = tuple(dict.fromkeys(line.src.name for line in named))
+        extent = union(line.src.extent for line in named)
+        yield _answer(parties.party(names, None, extent), named, inward=False)
 
 
 # Rows of the matrix

@@ -156,6 +156,21 @@ class Parties:
         else:
             yield from ((p, self._exits) for p in prefixes if is_in_internet(p))
 
+    @cached_property
+    def elsewhere(self) -> Numbers:
+        """Source terms that hold addresses of no device and behind no router."""
+        known = [*self._pools, *self.routers]
+        prefixes = self.relation.rules.prefixes
+        return frozenset(
+            number
+            for number, term in enumerate(self.relation.rules.selectors)
+            if term.side == "src"
+            and not all(
+                any(covers(each, prefix) for each in known)
+                for prefix in prefixes.get(number, ())
+            )
+        )
+
     # What somebody asks for
 
     def asked(self, selector: Selector) -> Extent:

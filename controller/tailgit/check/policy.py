@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tailgit.access.selectors import devices_of
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
-from tailgit.model.near import meant
+from tailgit.model.near import Near
 from tailgit.model.selectors import ANYBODY_AT, Kind, Selector
 from tailgit.model.tailnet import Rule, Tailnet, Test
 from tailgit.model.text import shown
@@ -51,6 +51,8 @@ def _domains(tailnet: Tailnet) -> Iterator[Finding]:
     }
     if not known:
         return
+    near = Near(known)
+    few = f"its domains: {', '.join(map(shown, sorted(known)[:8]))}"
     for domain, at, start in _named_domains(tailnet):
         if domain not in known:
             yield finding(
@@ -58,7 +60,7 @@ def _domains(tailnet: Tailnet) -> Iterator[Finding]:
                 at,
                 f"{start}{shown(domain)} is not associated with this Tailnet and "
                 "cannot be used in user:*@<domain> expressions",
-                meant(domain, known) or f"its domains: {', '.join(sorted(known)[:8])}",
+                near.meant(domain) or few,
             )
 
 

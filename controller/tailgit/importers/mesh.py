@@ -6,6 +6,7 @@ name) is gathered under its key. A machine that no file is of is known by that a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import (
@@ -50,6 +51,9 @@ class Machine:
     said: str = ""
 
 
+_Single = list[tuple[Address, list[Network]]]
+
+
 @dataclass(slots=True)
 class Mesh:
     """All machines by name, and what was wrong in the files."""
@@ -66,11 +70,13 @@ def read_mesh(files: Sequence[QuickFile], findings: list[Finding]) -> Mesh:
     for machine in own:
         reader.peers(machine)
     machines = reader.matched(own)
+    single = reader.single_addresses(machines)
     for machine in machines:
-        reader.addresses_of(machine, machines)
+        reader.addresses_of(machine, single.get(machine, []))
     named: dict[str, Machine] = {}
+    times: Counter[str] = Counter()
     for machine in machines:
-        _name(machine, named)
+        _name(machine, named, times)
     return Mesh(named, reader.host_names)
 
 
@@ -209,18 +215,22 @@ class _Reader:
                 if peer.machine is other:
                     peer.machine = machine
 
-    def addresses_of(self, machine: Machine, machines: Sequence[Machine]) -> None:
-        """Of a machine without a file: single addresses that others allow it."""
+    def single_addresses(self, machines: Sequence[Machine]) -> dict[Machine, _Single]:
+        """By machine, the addresses that others allow it, with their own networks."""
+        found: dict[Machine, _Single] = {}
+        for each in machines:
+            for peer in each.peers:
+                for prefix in peer.allowed:
+                    single = prefix.prefixlen == prefix.max_prefixlen
+                    if single and peer.machine is not None:
+                        some = found.setdefault(peer.machine, [])
+                        some.append((prefix.network_address, each.networks))
+        return found
+
+    def addresses_of(self, machine: Machine, single: _Single) -> None:
+        """Of a machine without a file: those in somebody's network, or the first."""
         if machine.file is not None:
             return
-        single = [
-            (prefix.network_address, each.networks)
-            for each in machines
-            for peer in each.peers
-            if peer.machine is machine
-            for prefix in peer.allowed
-            if prefix.prefixlen == prefix.max_prefixlen
-        ]
         inside = [
             address
             for address, networks in single
@@ -232,7 +242,7 @@ class _Reader:
             machine.addresses += list(dict.fromkeys(near or far[:1]))
 
 
-def _name(machine: Machine, named: dict[str, Machine]) -> None:
+def _name(machine: Machine, named: dict[str, Machine], times: Counter[str]) -> None:
     own = machine.file
     names = [
         *([said_name(own.interface), file_name(own)] if own is not None else []),
@@ -240,7 +250,7 @@ def _name(machine: Machine, named: dict[str, Machine]) -> None:
         *(f"peer-{address}" for address in machine.addresses[:1]),
     ]
     machine.said = next((name for name in names if name), "")
-    machine.name = label(names, named)
+    machine.name = label(names, named, times)
     named[machine.name] = machine
 
 

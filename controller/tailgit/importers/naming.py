@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Container, Iterable
 from pathlib import PurePosixPath
 
@@ -51,13 +52,17 @@ def file_name(file: QuickFile) -> str:
     return ""
 
 
-def label(names: Iterable[str], taken: Container[str]) -> str:
-    """The first name that has letters or digits, as a DNS label that is free."""
+def label(names: Iterable[str], taken: Container[str], times: Counter[str]) -> str:
+    """The first name that has letters or digits, as a DNS label that is free.
+
+    `times` counts how often each was wanted, so that nobody counts from 2 again.
+    """
     text = next((found for name in names if (found := _plain(name))), "machine")
-    free, number = text, 2
+    free = text
     while free in taken or free == "localhost":
-        end = f"-{number}"
-        free, number = f"{text[: _LONGEST - len(end)].rstrip('-')}{end}", number + 1
+        times[text] += 1
+        end = f"-{times[text] + 1}"
+        free = f"{text[: _LONGEST - len(end)].rstrip('-')}{end}"
     return free
 
 

@@ -116,11 +116,10 @@ def find_routes(network: WireGuardNetwork) -> None:
             exit_node = reach.exit_of(machine)
             if exit_node is not None:
                 network.exits[machine] = exit_node
-    for machine, prefixes in found.items():
-        network.routes[machine] = sorted(
-            _narrowed(network, machine, prefixes, found),
-            key=lambda n: (n.version, int(n.network_address), n.prefixlen),
-        )
+    for machine, prefix in _narrowed(network, found):
+        network.routes[machine].append(prefix)
+    for routes in network.routes.values():
+        routes.sort(key=lambda n: (n.version, int(n.network_address), n.prefixlen))
 
 
 def _routable(
@@ -146,24 +145,34 @@ def _routable(
 
 
 def _narrowed(
-    network: WireGuardNetwork,
-    machine: Machine,
-    prefixes: set[Network],
-    found: Mapping[Machine, set[Network]],
-) -> Iterator[Network]:
+    network: WireGuardNetwork, found: Mapping[Machine, set[Network]]
+) -> Iterator[tuple[Machine, Network]]:
     """Without prefixes that are a part of another one, or that hold somebody else's.
 
     A spoke says `10.0.0.0/16` of its hub and means what is behind the other spokes.
     """
-    others = [
-        each for other, some in found.items() if other is not machine for each in some
-    ]
-    for prefix in prefixes:
-        if any(each != prefix and is_inside(prefix, each) for each in prefixes):
-            continue
-        if any(each != prefix and is_inside(each, prefix) for each in others):
-            message = f"`{prefix}` at `{machine.name}` holds subnets of other machines"
-            help_ = "only those are routes now; name its own ones"
-            network.notes.append(Note("left-out", machine.place, message, help_))
-            continue
-        yield prefix
+    holders: dict[Network, list[Machine]] = {}
+    for machine, prefixes in found.items():
+        for prefix in prefixes:
+            holders.setdefault(prefix, []).append(machine)
+    lengths = sorted({prefix.prefixlen for prefix in holders})
+    parts, wide = set[tuple[Machine, Network]](), set[tuple[Machine, Network]]()
+    for prefix, machines in holders.items():
+        for length in lengths:
+            if length >= prefix.prefixlen:
+                break
+            outer = prefix.supernet(new_prefix=length)
+            for holder in holders.get(outer, []):
+                if holder in machines:
+                    parts.add((holder, prefix))
+                if machines != [holder]:
+                    wide.add((holder, outer))
+    for prefix, machines in holders.items():
+        for machine in machines:
+            if (machine, prefix) in wide:
+                message = f"`{prefix}` at `{machine.name}` holds others' subnets"
+                help_ = "only those are routes now; name its own ones"
+                note = Note("left-out", machine.place, message, help_)
+                network.notes.append(note)
+            elif (machine, prefix) not in parts:
+                yield machine, prefix

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from tailgit.importers.mesh import Machine, is_inside
+from tailgit.importers.mesh import Machine
 from tailgit.model.addresses import Network
 
+_Match = tuple[Network, Machine]
 _DEFAULT = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 
 
@@ -49,8 +50,9 @@ class Reach:
     """Look-ups in AllowedIPs, kept: a file with a thousand peers is asked often."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[Machine, Network], Machine | None] = {}
+        self.known: dict[tuple[Machine, Network], _Match | None] = {}
         self.tables: dict[Machine, dict[Network, Machine]] = {}
+        self.lengths: dict[Machine, list[int]] = {}
 
     def table(self, machine: Machine) -> dict[Network, Machine]:
         """A machine's AllowedIPs; of two equal ones the last counts, as for wg."""
@@ -61,19 +63,28 @@ class Reach:
                 if peer.machine is not None
                 for prefix in peer.allowed
             }
+            lengths = {prefix.prefixlen for prefix in self.tables[machine]}
+            self.lengths[machine] = sorted(lengths, reverse=True)
         return self.tables[machine]
+
+    def match(self, machine: Machine, target: Network) -> _Match | None:
+        """The longest prefix around all of a prefix, and whose it is."""
+        key = machine, target
+        if key not in self.known:
+            self.known[key] = None
+            table = self.table(machine)
+            for length in self.lengths[machine]:
+                if length <= target.prefixlen:
+                    prefix = target.supernet(new_prefix=length)
+                    if prefix in table:
+                        self.known[key] = prefix, table[prefix]
+                        break
+        return self.known[key]
 
     def hop(self, machine: Machine, target: Network) -> Machine | None:
         """The peer that a machine has for all of a prefix; None if it has none."""
-        key = machine, target
-        if key not in self.known:
-            table, found = self.table(machine), None
-            for length in range(target.prefixlen, -1, -1):
-                found = table.get(target.supernet(new_prefix=length))
-                if found is not None:
-                    break
-            self.known[key] = found
-        return self.known[key]
+        found = self.match(machine, target)
+        return found[1] if found is not None else None
 
     def joins(self, one: End, other: End) -> bool:
         """Whether the two may talk, in any family."""
@@ -126,19 +137,11 @@ class Reach:
         """Who carries a subnet that a machine is the next hop for: the end of hops."""
         seen = {machine}
         while machine.file is not None:
-            after = self.hop(machine, prefix)
-            narrow = any(
-                peer.machine is after
-                and any(
-                    each.prefixlen > 1 and is_inside(prefix, each)
-                    for each in peer.allowed
-                )
-                for peer in machine.peers
-            )
-            if after is None or after in seen or not narrow:
+            found = self.match(machine, prefix)
+            if found is None or found[0].prefixlen <= 1 or found[1] in seen:
                 break
-            seen.add(after)
-            machine = after
+            machine = found[1]
+            seen.add(machine)
         return machine
 
 
@@ -150,9 +153,10 @@ def grouped(all_ends: list[End]) -> list[tuple[list[End], list[End]]]:
     """
     reach = Reach()
     around: dict[End, set[End]] = {end: set() for end in all_ends}
-    for index, one in enumerate(all_ends):
-        for other in all_ends[index + 1 :]:
-            if reach.joins(one, other):
+    known = [end for end in all_ends if end.machine.file is not None]
+    for one in known:  # two without files never join
+        for other in all_ends:
+            if other not in around[one] and reach.joins(one, other):
                 around[one].add(other)
                 around[other].add(one)
     cliques: dict[frozenset[End], list[End]] = {}

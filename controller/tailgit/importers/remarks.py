@@ -84,6 +84,7 @@ class _Reader:
         self.line = 0
         self.waiting: list[_Remark] = []
         self.blank = False  # a blank line stands right above the next token
+        self.fresh = True  # nothing but blanks stands before it on its line
 
     def gather(self) -> None:
         """Moves to the next token; comments on the way wait for their place."""
@@ -91,15 +92,15 @@ class _Reader:
             kind, found = match.lastgroup, match.group()
             if kind == "blank":
                 self.blank |= found.count("\n") > 1
+                self.fresh |= "\n" in found
             elif kind in ("line", "block"):
-                self.remark(found, match.start())
+                self.remark(found)
             else:
                 return
             self.at = match.end()
             self.line += found.count("\n")
 
-    def remark(self, found: str, start: int) -> None:
-        before = self.text[self.text.rfind("\n", 0, start) + 1 : start]
+    def remark(self, found: str) -> None:
         if found.startswith("//"):
             lines = [found.lstrip("/").strip()]
         else:
@@ -110,8 +111,8 @@ class _Reader:
                 lines.pop()
             while len(lines) > 1 and not lines[0]:
                 lines.pop(0)
-        self.waiting.append(_Remark(lines, not before.strip(), self.blank, self.line))
-        self.blank = False
+        self.waiting.append(_Remark(lines, self.fresh, self.blank, self.line))
+        self.blank = self.fresh = False
 
     def take(self) -> list[Comment]:
         """The comments that wait, as comments with lines of their own."""
@@ -132,7 +133,7 @@ class _Reader:
         if match is None:
             return ""
         self.at = match.end()
-        self.blank = False
+        self.blank = self.fresh = False
         return match.group()
 
     def peek(self) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tailgit.load.bare import bare_policy
 from tailgit.load.attributes import NAME as ATTRIBUTES
 from tailgit.load.attributes import find_attributes
+from tailgit.load.bare import bare_policy
 from tailgit.load.decode import MAX_FILE_BYTES, is_too_large
 from tailgit.load.globs import Globs
 from tailgit.load.inner import inner_roots, without_inner

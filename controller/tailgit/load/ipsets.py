@@ -28,7 +28,7 @@ from tailgit.model.selectors import parse_address
 from tailgit.model.tailnet import IpSet
 from tailgit.model.text import shown
 
-MAX_RANGES = 500_000
+MAX_RANGES = 200_000
 """Ranges that all ipsets of a tailnet come to, nested ones counted where they are."""
 
 Range = tuple[int, int]
@@ -113,14 +113,16 @@ class _Builder:
             if isinstance(text, str)
         ]
         self.said_or_not(items)
-        if not all(entries):
+        found = [each for each in entries if each is not None]
+        self.left -= sum(len(ranges) for _, ranges in found)
+        if self.left < 0:
+            self.too_many(items.at())
+        if self.left < 0 or len(found) < len(entries):
             return None
+        if all(adds for adds, _ in found):
+            return list(_merged(each for _, ranges in found for each in ranges))
         covered, kept = _Covered(), list[Range]()
-        for adds, ranges in reversed([each for each in entries if each]):
-            self.left -= len(ranges)
-            if self.left < 0:
-                self.too_many(items.at())
-                return None
+        for adds, ranges in reversed(found):
             for first, last in ranges:
                 gaps = covered.take(first, last)
                 if adds:
@@ -210,11 +212,11 @@ def _range(prefix: Network) -> Range:
 
 
 def _merged(ranges: Iterable[Range]) -> Iterator[Range]:
-    """Neighbours joined."""
+    """What overlaps or touches joined."""
     here: Range | None = None
     for first, last in sorted(ranges):
-        if here is not None and first == here[1] + 1 and first != _V6:
-            here = here[0], last
+        if here is not None and first <= here[1] + 1 and first != _V6:
+            here = here[0], max(here[1], last)
             continue
         if here is not None:
             yield here

@@ -96,6 +96,7 @@ def build_policy(sections: Sections, findings: list[Finding]) -> Policy:
         named_postures(
             sections.single.get("defaultSrcPosture"),
             sections.keyed["postures"],
+            selectors.named_postures,
             findings,
         ),
     )

@@ -17,7 +17,7 @@ from tailgit.load.located import Items, Map
 from tailgit.load.unite import Sections
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding
-from tailgit.model.near import meant
+from tailgit.model.near import Near
 from tailgit.model.tailnet import Attribute, Condition, Operator, Posture
 from tailgit.model.text import shown
 
@@ -61,7 +61,7 @@ def build_postures(sections: Sections, findings: list[Finding]) -> dict[str, Pos
 
 
 def named_postures(
-    items: object, known: Mapping[str, Map], findings: list[Finding]
+    items: object, known: Mapping[str, Map], near: Near, findings: list[Finding]
 ) -> tuple[str, ...]:
     """The field `srcPosture` of a rule, or `defaultSrcPosture`: names of postures."""
     if not isinstance(items, Items):
@@ -73,7 +73,7 @@ def named_postures(
         name = text.strip()
         if name not in known:
             message = f"no posture `{shown(name)}`"
-            help_ = meant(name, known) or "define it in `postures`"
+            help_ = near.meant(name) or "define it in `postures`"
             findings.append(finding("unknown-posture", items.at(index), message, help_))
         found.append(name)
     return tuple(found)

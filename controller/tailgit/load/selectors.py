@@ -17,7 +17,7 @@ from tailgit.load.postures import named_postures
 from tailgit.load.unite import Sections
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
-from tailgit.model.near import Near, meant, meant_kind
+from tailgit.model.near import Near, meant_kind
 from tailgit.model.selectors import (
     AUTOGROUPS,
     Kind,
@@ -54,6 +54,9 @@ class Selectors:
         self.keyed = sections.keyed
         self.near = Near([*self.devices, *self.hosts])
         self.autogroups = Near(AUTOGROUPS)
+        self.ipsets = Near(self.keyed["ipsets"])
+        self.tags = Near(self.keyed["tagOwners"])
+        self.named_postures = Near(self.keyed["postures"])
 
     def add(self, code: str, at: Place, message: str, help_: str = "") -> None:
         self.findings.append(finding(code, at, message, help_))
@@ -97,7 +100,7 @@ class Selectors:
             self.no_selector(error, text, at, side)
             return None
         if selector.kind is Kind.IPSET and text not in self.keyed["ipsets"]:
-            help_ = meant(text, self.keyed["ipsets"]) or "define it in `ipsets`"
+            help_ = self.ipsets.meant(text) or "define it in `ipsets`"
             self.add("unknown-ipset", at, f"no ipset `{shown(text)}`", help_)
             return None
         wrong_side = _WRONG_SIDE.get((side, selector.kind))
@@ -109,16 +112,15 @@ class Selectors:
 
     def postures(self, item: Map) -> tuple[str, ...]:
         """The field `srcPosture` of a rule."""
-        known = self.keyed["postures"]
-        return named_postures(item.get("srcPosture"), known, self.findings)
+        known, near = self.keyed["postures"], self.named_postures
+        return named_postures(item.get("srcPosture"), known, near, self.findings)
 
     def tag(self, text: str, at: Place) -> None:
         """A finding unless `tagOwners` declares the tag that a `via` names."""
         tags = self.keyed["tagOwners"]
         if text not in tags:
-            help_ = (
-                meant(text, tags) or f"declare it: `tagOwners: {{{shown(text)}: []}}`"
-            )
+            declare = f"declare it: `tagOwners: {{{shown(text)}: []}}`"
+            help_ = self.tags.meant(text) or declare
             self.add("unknown-tag", at, f'tag "{shown(text)}" not found', help_)
 
     def no_selector(
