@@ -247,7 +247,7 @@ def test_a_shorter_end_is_not_said_again(tailnet: Tailnet) -> None:
         ("tcp:5432", None),
         ("tcp:22", parse_deadline("2027-01-31")),
     ]
-    assert len(lines[0].reasons) == 2
+    assert [len(line.reasons) for line in lines] == [2, 1]
 
 
 def test_a_time_leaves_out_what_is_over(tailnet: Tailnet) -> None:
@@ -380,3 +380,15 @@ def fleet(number: int) -> Tailnet:
         for n in range(number)
     }
     return replace(tailnet, devices={**tailnet.devices, **copies})
+
+
+def test_one_address_of_a_device_is_not_the_device(tailnet: Tailnet) -> None:
+    """Who asks for an IPv4 address is told about that family alone, by name."""
+    relation = Relation.of(tailnet)
+    device = relation.device("ana-laptop")
+    answer = reach(relation, read_selector(tailnet, str(device.ipv4)))
+    (member,) = answer.party.members
+    assert (member.name, member.versions) == ("ana-laptop", (4,))
+    number = relation.position["ana-laptop"]
+    part = Parties(relation).part(Extent(four=frozenset((number,))))
+    assert part.names == ("ana-laptop by IPv4 only",)

@@ -26,6 +26,7 @@ def device(name: str, number: int, *more: str) -> str:
     return f"  {name}: {{{fields}}}\n"
 
 
+PUBLIC = 'endpoints: ["203.0.113.3:9"]'
 TWO = device("a", 9) + device("b", 10)
 
 
@@ -60,7 +61,7 @@ def test_what_makes_none(tmp_path: Path) -> None:
             f"{key(10)}", f"{key(10)}, site: ams"
         ),
         "off": TWO + RELAY.replace("true", "true, disabled: true"),
-        "keys": TWO.replace(f", publicKey: {key(10)}", ""),
+        "keys": TWO.replace(f", publicKey: {key(10)}", "") + device("c", 3, PUBLIC),
     }
     for way, devices in ways.items():
         assert len(found(tmp_path, devices, "no-path", rest=ALL)) == 1, way
@@ -180,11 +181,13 @@ def _missing(tailnet: Tailnet) -> dict[str, set[str]]:
     """By name: the peers without a path, every pair judged for itself."""
     relation = Relation.of(tailnet)
     relay = any(each.relay and each.endpoints for each in relation.devices)
+    public = any(each.endpoints for each in relation.devices)
     missing: dict[str, set[str]] = defaultdict(set)
     for one in relation.devices:
         for number in relation.peer_numbers(relation.view(one.name)):
             name = relation.devices[number].name
-            if name == one.name:
+            keys = one.public_key and tailnet.devices[name].public_key
+            if name == one.name or not (public or keys):
                 continue
             if not _have_path(one, tailnet.devices[name], relay=relay):
                 missing[one.name].add(name)

@@ -499,9 +499,9 @@ def test_files_that_are_not_edited(
 
 def test_names_are_escaped(repo: Path, capsys: Capture) -> None:
     """What a stranger wrote does not act on the terminal that shows the diff."""
-    text = "devices:\n  # evil\u202e\n  x: {tags: [tag:db]}\n"
+    text = "devices:\n  # evil\u200b\n  x: {tags: [tag:db]}\n"
     write(repo, {"x.yaml": text})
     assert typed(repo, "remove", "x", "--dry-run") == Exit.DONE
     printed = capsys.readouterr().out
-    assert "\u202e" not in printed
-    assert "-  # evil\\u202e\n" in printed
+    assert "\u200b" not in printed
+    assert "-  # evil\\u200b\n" in printed

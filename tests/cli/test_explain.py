@@ -109,3 +109,93 @@ def test_names_of_files_cannot_act_on_the_terminal(acme: Path, capsys: Capture) 
     assert "[2J" in said
     run(["explain", "ana-laptop", "db-1", "--repo", str(acme), "--format", "json"])
     assert capsys.readouterr().out.isascii()
+
+
+OFFICE = """\
+groups: {group:ops: [ana@acme.com]}
+postures: {"posture:managed": ["custom:managed == true"]}
+tagOwners: {tag:old: []}
+devices:
+  gone: {tags: [tag:db], disabled: true}
+  box: {tags: [tag:old]}
+  phone: {owner: ana@acme.com, gateway: db-1}
+  gw:
+    tags: [tag:old]
+    publicKey: "6naMHJ82eek3e9rcZNfgvkTTrATbytdgHSECIAQ7XDw="
+    routes: [10.20.0.0/16]
+ssh:
+  # Whoever is on duty.
+  - {action: check, src: [group:ops], dst: [tag:db], users: [root]}
+"""
+
+RULES = """\
+grants:
+  - {src: [group:data-team], dst: [tag:db], ip: ["tcp:5432"], expires: 2099-01-31}
+  - {src: [autogroup:member], dst: [tag:old], ip: ["tcp:80"]}
+  - {src: [autogroup:member], dst: [10.20.0.0/16], ip: ["tcp:443"]}
+  - src: [autogroup:member]
+    dst: [tag:db]
+    ip: ["udp:53"]
+    srcPosture: ["posture:managed"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "note"),
+    [
+        (["box", "gw:80"], "box is tagged, so it is not in `autogroup:member`"),
+        (["ana-laptop", "db-1:22"], "on tcp:5432 (policy.yaml:2:5), you asked port 22"),
+        (["ana-laptop", "10.20.0.9:443"], "no autoApprover lets it through"),
+        (["ana-laptop", "gone"], "gone is disabled"),
+        (["ana-laptop", "db-1:53", "--proto", "udp"], "custom:managed is not declared"),
+        (["ana-new", "db-1:5432"], "ana-new awaits its key"),
+        (["phone", "db-1:5432"], "phone is via gateway db-1, which can act as it"),
+        (["ana-laptop", "db-1:5432"], "until 2099-01-31"),
+        (
+            ["ana-laptop", "db-1:5432", "--at", "2099-02-01"],
+            "allowed it through 2099-01-31",
+        ),
+        (["ana-laptop", "db-1", "--ssh", "root"], "no rule opens tcp port 22"),
+        (["ana-laptop", "db-1", "--ssh", "ana"], "lets ana-laptop in as root"),
+        (["box", "db-1", "--ssh", "root"], "it is not in `group:ops`"),
+    ],
+)
+def test_what_stands_in_the_way_is_said(
+    acme: Path, capsys: Capture, question: list[str], note: str
+) -> None:
+    """Tags, ports, routes, postures, keys, gateways, deadlines: the reason by name."""
+    (acme / "office.yaml").write_text(OFFICE)
+    (acme / "policy.yaml").write_text(RULES)
+    assert run(["explain", *question, "--repo", str(acme)]) == Exit.DONE
+    said = capsys.readouterr().out
+    assert note in said
+
+
+def test_a_login_is_another_question(acme: Path, capsys: Capture) -> None:
+    """With --ssh the ssh rules answer, with action, names and the comment above."""
+    (acme / "office.yaml").write_text(OFFICE)
+    question = ["explain", "ana-laptop", "db-1", "--ssh", "root", "--repo", str(acme)]
+    assert run([*question, "--exit-code"]) == Exit.DONE
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "ana-laptop -> db-1 as root: yes, after a check"
+    assert second == "  office.yaml:14:5  check root  (Whoever is on duty.)"
+    question[4] = "ana"
+    assert run([*question, "--exit-code"]) == Exit.INVALID
+    capsys.readouterr()
+    assert run([*question, "--format", "json"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out)["allowed"] is False
+    question[2] = "db-1:22"
+    assert run(question) == Exit.USAGE
+
+
+def test_notes_are_cut_with_a_count(acme: Path, capsys: Capture) -> None:
+    """A group has a reason for each device: five are printed, JSON has them all."""
+    devices = [f"  n-{number}: {{tags: [tag:db]}}\n" for number in range(8)]
+    (acme / "many.yaml").write_text("devices:\n" + "".join(devices))
+    question = ["explain", "ana-laptop", "tag:db:22", "--repo", str(acme)]
+    assert run(question) == Exit.DONE
+    said = capsys.readouterr().out
+    assert said.count("note: ") == 5
+    assert said.endswith("  and 4 more (--format json)\n")
+    assert run([*question, "--format", "json"]) == Exit.DONE
+    assert len(json.loads(capsys.readouterr().out)["notes"]) == 9

@@ -160,3 +160,51 @@ def test_no_rules_stay_no_rules(tmp_path: Path, capsys: Capture) -> None:
     )
     assert run(["export", "policy", "--repo", str(tmp_path)]) == Exit.DONE
     assert '"grants": [],' in capsys.readouterr().out
+
+
+def test_a_policy_alone_stays_what_it_is(tmp_path: Path, capsys: Capture) -> None:
+    """A bare policy.hujson without rules allows everything, and so does its export."""
+    (tmp_path / "policy.hujson").write_text('{"groups": {"group:a": ["a@b.c"]}}')
+    assert run(["export", "policy", "--repo", str(tmp_path)]) == Exit.DONE
+    out = capsys.readouterr().out
+    assert out.startswith('{\n\t"groups": {')
+    assert '{"src": ["*"], "dst": ["*"], "ip": ["*"]},' in out
+
+
+def test_tests_ask_for_the_families_of_their_source(
+    pinned: Path, capsys: Capture
+) -> None:
+    """A source with one address has tests with one; taken names are not used."""
+    with (pinned / "policy.yaml").open("a") as file:
+        file.write(
+            '  - {src: printer, deny: ["db-1:22"]}\n'
+            "hosts: {printer: 10.1.1.1, db-1.ipv4: 10.1.1.2}\n"
+        )
+    assert run(["export", "policy", "--repo", str(pinned)]) == Exit.DONE
+    out = capsys.readouterr().out
+    assert '"db-1.ipv4": "10.1.1.2",' in out
+    assert '"db-1.ipv4-tailgit": "100.64.7.2",' in out
+    assert '{"src": "printer", "deny": ["db-1.ipv4-tailgit:22"]},' in out
+
+
+def test_examples_of_logins_name_machines_by_address(
+    pinned: Path, capsys: Capture
+) -> None:
+    """`sshTests` may ask for one machine; its export holds beside the same devices."""
+    with (pinned / "policy.yaml").open("a") as file:
+        file.write(
+            "ssh:\n"
+            "  # Shells.\n"
+            "  - {action: check, src: [ana@acme.com], dst: [tag:db], users: [root]}\n"
+            "sshTests:\n"
+            "  - {src: ana-laptop, dst: [db-1], check: [root], deny: [ubuntu]}\n"
+        )
+    assert run(["export", "policy", "--repo", str(pinned)]) == Exit.DONE
+    out = capsys.readouterr().out
+    assert '\t\t// Shells.\n\t\t{' in out
+    assert '"src": "ana-laptop.ipv4",' in out
+    tailnet = (pinned / "tailnet.yaml").read_text().split("groups:")[0]
+    (pinned / "tailnet.yaml").write_text(tailnet)
+    (pinned / "policy.yaml").unlink()
+    (pinned / "policy.hujson").write_text(out)
+    assert run(["check", str(pinned), "--no-local"]) == Exit.DONE

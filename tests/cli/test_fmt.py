@@ -95,12 +95,12 @@ def test_diff_writes_nothing(net: Path, capsys: Capture) -> None:
 
 def test_diff_cannot_steer_a_terminal(net: Path, capsys: Capture) -> None:
     """Unseen characters of the repository are escaped, and so are CR and mark."""
-    text = "\ufeffa: b  # \u202e\r\nusers: {}\r\n"
+    text = "\ufeffa: b  # \u200b\r\nusers: {}\r\n"
     (net / "ugly.yaml").write_bytes(text.encode())
     run(["fmt", "--diff", str(net)])
     out = capsys.readouterr().out
-    assert "-\\ufeffa: b  # \\u202e\\x0d\n" in out
-    assert "+a: b  # \\u202e\n" in out
+    assert "-\\ufeffa: b  # \\u200b\\x0d\n" in out
+    assert "+a: b  # \\u200b\n" in out
 
 
 def test_what_is_no_part_is_left_alone(net: Path, capsys: Capture) -> None:

@@ -171,6 +171,71 @@ def test_a_pipe_is_a_file(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> N
     assert "\x1b" not in done.out + done.err
 
 
+NODES = """[
+ {"id": 1, "machine_key": "mkey:00", "node_key": "nodekey:00", "name": "host.x",
+  "given_name": "ana-laptop", "user": {"id": 1, "name": "ana"},
+  "ip_addresses": ["100.64.0.1"], "pre_auth_key": {"key": "SECRET"}},
+ {"id": 2, "given_name": "Office_GW", "user": {"name": "ops", "email": "ops@acme.com"},
+  "forced_tags": ["tag:router"], "approved_routes": ["10.1.0.0/16", "0.0.0.0/0"],
+  "available_routes": ["10.1.0.0/16", "0.0.0.0/0", "::/0"]}
+]"""
+DEVICES = """{"devices": [
+ {"name": "pi.tail1.ts.net", "hostname": "raspberrypi", "user": "ana@acme.com"},
+ {"name": "pi.tail2.ts.net", "user": "eve@other.com", "isExternal": true},
+ {"name": "db.tail1.ts.net", "user": "ana@acme.com", "tags": ["tag:db"],
+  "advertisedRoutes": ["10.2.0.0/16"], "nodeKey": "nodekey:abc"}]}
+"""
+
+
+def test_lists_of_machines_become_devices(
+    tmp_path: Path, policy: Path, capsys: Capture
+) -> None:
+    """Names, owners or tags and routes; no keys, no secrets, nobody else's machines."""
+    (tmp_path / "nodes.json").write_text(NODES)
+    (tmp_path / "devices.json").write_text(DEVICES)
+    words = [
+        "import",
+        "headscale",
+        str(policy),
+        "--nodes",
+        str(tmp_path / "nodes.json"),
+    ]
+    assert run([*words, "--email-domain", "acme.com"]) == Exit.DONE
+    done = capsys.readouterr()
+    assert done.out.startswith(
+        "# Their keys stay where they were: `tailgit device enroll` makes new ones.\n"
+        "\n"
+        "devices:\n"
+        "  ana-laptop: {owner: ana@acme.com}\n"
+        "  # Office_GW\n"
+        "  office-gw: {tags: [tag:router], routes: [10.1.0.0/16], exitNode: true}\n"
+        "\n"
+        "# Who is who.\n"
+    )
+    assert "routes of `office-gw` were approved: 10.1.0.0/16, 0.0.0.0/0" in done.err
+    assert "SECRET" not in done.out + done.err
+    assert "key:" not in done.out
+    words = ["import", "tailscale", str(policy)]
+    assert run([*words, "--devices", str(tmp_path / "devices.json")]) == Exit.DONE
+    done = capsys.readouterr()
+    assert "  pi: {owner: ana@acme.com}\n" in done.out
+    assert "  db: {tags: [tag:db], routes: [10.2.0.0/16]}\n" in done.out
+    assert "`pi` is shared by another tailnet" in done.err
+
+
+@pytest.mark.parametrize("text", ["", "[", "[1]", '{"error": "no"}', "[" * 5000, "{}"])
+def test_what_is_no_list_of_machines(
+    tmp_path: Path, policy: Path, capsys: Capture, text: str
+) -> None:
+    """Some other JSON, or none: exit 3 and nothing is written."""
+    file = tmp_path / "devices.json"
+    file.write_text(text)
+    assert run(["import", "tailscale", str(policy), "--devices", str(file)]) == 3
+    done = capsys.readouterr()
+    assert "error[bad-json]" in done.err
+    assert done.out == ""
+
+
 def test_a_file_that_is_not_there(capsys: Capture) -> None:
     """No traceback, the name and the reason."""
     assert run(["import", "tailscale", "/nowhere/acl"]) == Exit.FAILED

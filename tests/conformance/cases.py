@@ -76,6 +76,14 @@ def read_cases() -> tuple[Case, ...]:
     return tuple(_read())
 
 
+def world_with(**sections: Any) -> Tailnet:
+    """The world's tailnet with other sections; it must be a sound one."""
+    tailnet, rejections = _load(_merged(_yaml(HERE / "world.yaml"), sections))
+    assert tailnet is not None
+    assert rejections == ()
+    return tailnet
+
+
 def _read() -> Iterator[Case]:
     world = _yaml(HERE / "world.yaml")
     for path in sorted((HERE / "cases").glob("*.yaml")):

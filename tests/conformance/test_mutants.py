@@ -8,7 +8,9 @@ import pytest
 
 from tests.conformance.cases import Case, read_cases
 from tests.conformance.judging import complaints
-from tests.conformance.mutants import MUTANTS, Mutant, broken
+from tests.conformance.mutants import Mutant, broken, read_mutants
+
+MUTANTS = read_mutants()
 
 
 @cache

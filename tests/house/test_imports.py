@@ -161,7 +161,7 @@ def test_dependencies_are_those_that_are_imported() -> None:
     """pyproject.toml lists each library that the code imports, and no other."""
     project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["project"]
     listed = {re.split(r"[^\w.-]", text)[0] for text in project["dependencies"]}
-    modules = {"pyyaml": "yaml"}
+    modules = {"gitpython": "git", "pyyaml": "yaml"}
     imported = {
         name.split(".")[0]
         for file in MODULES

@@ -19,6 +19,8 @@ OFFERED = {
     "tailgit.compile": ["Bundle", "Compiler", "compile_tailnet", "compiled_digest"],
     "tailgit.deploy": [],
     "tailgit.edit": [],
+    "tailgit.edit.fmt": ["formatted"],
+    "tailgit.importers": [],
     "tailgit.lab": [
         *("CONTROLLER", "Lab", "Machine", "Topology", "running", "topology_of"),
     ],

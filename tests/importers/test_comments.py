@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tailgit.importers.draft import judged
 from tailgit.importers.notes import as_text
+from tailgit.importers.people import People
 from tailgit.importers.policy import import_policy
 from tests.importers.worlds import DEVICES
 
@@ -143,3 +144,42 @@ def test_rules_that_were_not_there_are_written_out() -> None:
     assert [note.kind for note in made.notes] == ["changed"]
     for rules in (b'{"acls": []}', b'{"Grants": []}'):
         assert b"everything" not in import_policy(rules, "p").files["policy.yaml"]
+
+
+def test_the_end_of_a_long_rule_does_not_describe_the_next() -> None:
+    """A comment behind a rule that becomes a block keeps a blank line below it."""
+    policy = """{"grants": [
+      {"src": ["*"], // everybody
+       "dst": ["tag:db"], "ip": ["22"]}, // not for long
+      {"src": ["*"], "dst": ["tag:web"], "ip": ["80"]},
+      {"src": ["*"], // everybody
+       "dst": ["tag:db"], "ip": ["22"]}, // nor this
+      // The website.
+      {"src": ["*"], "dst": ["tag:web"], "ip": ["443"]},
+    ]}"""
+    text = import_policy(policy.encode(), "p").files["policy.yaml"]
+    loaded, _ = judged({"tailnet.yaml": DEVICES, "policy.yaml": text})
+    tailnet = loaded.tailnet or loaded.partial
+    assert tailnet is not None
+    described = [rule.description for rule in tailnet.rules]
+    assert described == ["", "", "", "The website."]
+
+
+def test_what_is_true_of_many_places_is_said_once() -> None:
+    """The first place and the number; mistakes are each their own."""
+    rule = '{"action": "accept", "users": ["tag:x"], "ports": ["*:*"]}'
+    made = import_policy(f'{{"acls": [{rule}, {rule}]}}'.encode(), "p")
+    said = as_text(made.notes)
+    assert "p:1:32: changed: `users` is spelt `src` (2 times)" in said
+    assert said.count("mistake: ") == 2
+
+
+def test_login_names_are_no_people() -> None:
+    """`alice@` as a login name on a host is left alone."""
+    policy = """{"grants": [], "groups": {"group:a": ["bob"]}, "ssh": [{
+      "action": "accept", "src": ["alice@"], "dst": ["tag:db"],
+      "users": ["alice@"]}]}"""
+    made = import_policy(policy.encode(), "p", People("acme.com")).files["policy.yaml"]
+    assert b"src: [alice@acme.com]" in made
+    assert b'users: ["alice@"]' in made
+    assert b"group:a: [bob@acme.com]" in made

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from contextlib import suppress
 from ipaddress import ip_address
 
@@ -17,6 +20,7 @@ from tailgit.importers.notes import Imported, as_text
 from tailgit.importers.wireguard import import_wireguard
 from tailgit.model.tailnet import Tailnet
 from tests.importers.tunnels import Node, passes, private, public
+from tests.importers.worlds import ROOT
 
 HUB = f"""\
 # Name = Hub
@@ -162,6 +166,42 @@ def test_a_file_without_its_key_is_matched_by_address() -> None:
     assert tailnet.devices["ana"].public_key == public("ana")
 
 
+def test_a_full_mesh_is_one_grant() -> None:
+    """Machines that all reach each other are one rule, not one for each."""
+    nodes = {
+        name: Node(
+            f"{address}/24",
+            {other: (f"{to}/32",) for other, to in ADDRESSES.items() if other != name},
+        )
+        for name, address in ADDRESSES.items()
+    }
+    files = {f"{name}.conf": node.text(name) for name, node in nodes.items()}
+    made = import_wireguard(files, "mesh", "mesh.internal")
+    assert (
+        made.files["policy.yaml"]
+        .decode()
+        .endswith(
+            "grants:\n  # All of these reach each other.\n"
+            '  - {src: [a, b, c, d], dst: [a, b, c, d], ip: ["*"]}\n'
+        )
+    )
+
+
+def test_the_range_has_room_around_its_machines() -> None:
+    """First and last addresses of a tailnet's range are nobody's, so it is wider."""
+    nodes = {
+        "a": Node("10.8.0.0/32", {"b": ("10.8.0.15/32",)}),
+        "b": Node("10.8.0.15/32", {"a": ("10.8.0.0/32",)}),
+    }
+    files = {f"{name}.conf": node.text(name) for name, node in nodes.items()}
+    tailnet = tailnet_of(import_wireguard(files, "two", "two.internal"))
+    assert [str(each.ipv4) for each in tailnet.devices.values()] == [
+        "10.8.0.0",
+        "10.8.0.15",
+    ]
+    assert tailnet.ipv4.prefixlen < 28
+
+
 @pytest.mark.parametrize(
     ("comment", "name"),
     [
@@ -199,6 +239,7 @@ def test_names_come_from_comments(comment: str, name: str) -> None:
         ("[Peers]", 3, "`[Peers]` is no section"),
         ("[Interface]", 3, "a second section [Interface]"),
         ("[Peer]", 3, "the peer's PublicKey is missing"),
+        ("[Peer]\nPublicKey = a,b", 4, "the peer's PublicKey is no public key"),
         ("[Peer]\nPublicKey = abc", 4, "the peer's PublicKey is no public key"),
         ("[Peer]\nPublicKey = {public}\nEndpoint = x", 5, "`x` has no port"),
         ("[Peer]\nPublicKey = {public}\nAllowedIPs = x", 5, "`x` is no address"),
@@ -222,6 +263,22 @@ def test_a_mistake_has_a_line(bad: str, line: int, said: str) -> None:
     assert secret[:12] not in found.message
 
 
+def test_one_module_alone_loads_wgconfig() -> None:
+    """The library under the AGPL stays at one edge, and policies don't load it."""
+    package = ROOT / "controller" / "tailgit"
+    users = [
+        path.name
+        for path in package.rglob("*.py")
+        if "import WGConfig" in path.read_text()
+    ]
+    assert users == ["wgquick.py"]
+    code = "import sys, tailgit.importers.policy, tailgit.importers.wireguard\n"
+    code += "sys.exit('wgconfig' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "controller")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert done.returncode == 0
+
+
 def test_two_files_of_one_machine_are_refused() -> None:
     """The same private key twice is a copy, and only one can be right."""
     with pytest.raises(InvalidTailnet) as caught:
@@ -229,6 +286,39 @@ def test_two_files_of_one_machine_are_refused() -> None:
     assert "the same machine as in a.conf:1:1" in caught.value.findings[0].message
 
 
+def test_subnets_belong_to_the_last_on_the_way() -> None:
+    """What a spoke sends to the hub for another spoke's LAN is that spoke's route."""
+    nodes = {
+        "hub": Node("10.8.0.1/24", {"a": ("10.8.0.2/32",), "b": ("10.8.0.3/32", LAN)}),
+        "a": Node(
+            "10.8.0.2/24", {"hub": ("10.8.0.0/24", "192.168.0.0/16", "172.20.1.0/24")}
+        ),
+        "b": Node(
+            "10.8.0.3/24", {"hub": ("10.8.0.0/24", "192.168.9.0/24", "10.0.0.0/8")}
+        ),
+    }
+    files = {f"{name}.conf": node.text(name) for name, node in nodes.items()}
+    made = import_wireguard(files, "lans", "lans.internal")
+    tailnet = tailnet_of(made)
+    routes = {
+        name: [str(route.prefix) for route in device.routes]
+        for name, device in tailnet.devices.items()
+    }
+    assert routes == {
+        "a": [],
+        "b": [LAN],
+        "hub": ["172.20.1.0/24", "192.168.9.0/24"],
+    }
+    relation = Relation.of(tailnet)
+    assert relation.approved("b")
+    a, lan = tailnet.devices["a"].ipv4, ip_address("192.168.5.9")
+    assert relation.accepts("b", a, lan, 6, 22)
+    said = as_text(made.notes)
+    assert "`192.168.0.0/16` at `hub` holds others' subnets" in said
+    assert "`10.0.0.0/8` holds the tailnet's own range" in said
+
+
+LAN = "192.168.5.0/24"
 NAMES = ("a", "b", "c", "d")
 ADDRESSES = {name: f"10.8.0.{number}" for number, name in enumerate(NAMES, 2)}
 

@@ -95,7 +95,7 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     "a surrogate": (b"# \xed\xa0\x80\n", "bad-encoding"),
     "ANSI in a name": ('groups: {"group:\\eJ": []}\n', "bad-character"),
     "bidi in a name": ("groups: {group:x\u202e: []}\n", "bad-character"),
-    "bidi in a comment": ("# \u202ex\nusers: {}\n", ""),
+    "bidi in a comment": ("# \u202ex\nusers: {}\n", "bad-character"),
     "zero width in a name": ("groups: {group:a\u200bb: []}\n", "bad-character"),
     "ANSI in a comment": ("# \x1b[2J\nusers: {}\n", "bad-character"),
     "next line in a comment": ("# \x85users: {}\n", "bad-character"),

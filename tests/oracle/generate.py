@@ -9,8 +9,8 @@ unapproved, undeclared) are common enough to matter and rare enough to leave acc
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from ipaddress import (
     IPv4Address,
@@ -27,11 +27,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from tailgit.model.addresses import Network
-from tailgit.model.findings import Place
-from tailgit.model.ports import Ports, parse_acl, parse_ip
-from tailgit.model.selectors import Kind, Selector, parse_selector
 from tailgit.model.tailnet import (
-    App,
     AutoApprovers,
     Condition,
     Device,
@@ -41,64 +37,29 @@ from tailgit.model.tailnet import (
     IpSet,
     Posture,
     Route,
-    Rule,
     TagOwner,
     Tailnet,
     User,
 )
-from tests.oracle.packets import NOWHERE
-
-RANGES = (
-    ("100.64.0.0/10", "fd5c:91aa:7be0::/48"),
-    ("10.99.0.0/24", "fd00:99::/64"),
+from tests.oracle.words import (
+    DEVICES,
+    GROUPS,
+    HOSTS,
+    IPSETS,
+    LOGINS,
+    PUBLIC,
+    RANGES,
+    ROUTES,
+    STRANGER,
+    TAGS,
+    Words,
+    deadline,
+    drawn_rule,
+    extended,
+    literals_of,
+    place,
+    rarely,
 )
-DEVICES = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis")
-LOGINS = ("ana@acme.com", "ben@acme.com", "cy@acme.com", "dan@other.example")
-STRANGER = "nobody@acme.com"
-GROUPS = ("group:dev", "group:ops", "group:none")
-TAGS = ("tag:db", "tag:web", "tag:gw")
-ROUTES = (
-    "10.20.0.0/16",
-    "192.168.7.0/24",
-    "172.16.5.5/32",
-    "fd20:1::/64",
-    "2001:db8:7::/48",
-)
-HOSTS = ("printer", "office", "lab-net")
-
-IP_ENTRIES = (
-    "*",
-    "22",
-    "80-443",
-    "444",
-    "65535",
-    "1-65535",
-    "tcp:22",
-    "tcp:81-443",
-    "tcp:*",
-    "udp:53",
-    "udp:54-60",
-    "udp:*",
-    "icmp:*",
-    "ipv6-icmp:*",
-    "gre:*",
-    "50:*",
-    "sctp:3868",
-)
-ACL_PROTOCOLS = (None, None, "tcp", "udp", "TCP", "17", "sctp")
-ACL_PORTS = ("*", "22", "80-443", "22,80-443,8080", "53,54-60", "1-65535", "65535")
-ACL_PORTLESS = ("icmp", "ipv6-icmp", "gre", "50")
-
-SELF_SOURCES = (Kind.USER, Kind.GROUP, Kind.MEMBER, Kind.ROLE, Kind.DOMAIN)
-"""What may stand in src beside `autogroup:self` in dst; in acls `*` too (§3, §4)."""
-NO_SOURCES = (Kind.SELF, Kind.INTERNET)
-NO_DESTINATIONS = (Kind.DANGER_ALL, Kind.SHARED)
-
-IPSETS = ("ipset:one", "ipset:two")
-POSTURES = ("posture:linux", "posture:new")
-DEADLINES = (1_800_000_000, 1_800_086_400, 1_900_000_000)
-PUBLIC = ("8.8.8.8/32", "9.9.0.0/16", "2600:1::/32", "64.0.0.0/2", "0.0.0.0/0")
-"""Parts of the internet, also one that holds tailnets too, and everything."""
 
 
 def over_tailnets(examples: int, ask: Callable[[Tailnet], None]) -> None:
@@ -181,21 +142,21 @@ def tailnets(draw: DrawFn) -> Tailnet:
         domain="acme.internal",
         ipv4=IPv4Network(ipv4),
         ipv6=IPv6Network(ipv6),
-        place=_place(1),
+        place=place(1),
         users={login: _user(draw, login) for login in logins} if declared else {},
         groups=groups,
-        tag_owners={tag: TagOwner(tag, (), _place(3)) for tag in TAGS},
+        tag_owners={tag: TagOwner(tag, (), place(3)) for tag in TAGS},
         devices=devices,
     )
-    literals = _literals(bare)
+    literals = literals_of(bare)
     hosts = {
-        name: Host(name, ip_network(draw(st.sampled_from(literals)), False), _place(4))
+        name: Host(name, ip_network(draw(st.sampled_from(literals)), False), place(4))
         for name in sorted(HOSTS)
     }
     ipsets = {name: _ipset(draw, name, literals) for name in IPSETS}
     count = draw(st.integers(2, 10))
     rules = tuple(
-        _rule(draw, _Words.of(bare, hosts, literals), line)
+        drawn_rule(draw, Words.of(bare, hosts, literals), line)
         for line in range(10, 10 + count)
     )
     return Tailnet(
@@ -210,35 +171,23 @@ def tailnets(draw: DrawFn) -> Tailnet:
         tag_owners=bare.tag_owners,
         devices=bare.devices,
         auto_approvers=_approvers(draw, routers, groups),
-        rules=rules if plain else tuple(_extended(draw, rule) for rule in rules),
+        rules=rules if plain else tuple(extended(draw, rule) for rule in rules),
         ipsets=ipsets,
         postures=_postures(),
         default_src_posture=("posture:linux",)
-        if not plain and _rarely(draw, 10)
+        if not plain and rarely(draw, 10)
         else (),
     )
-
-
-def _place(line: int) -> Place:
-    return Place("tailnet.yaml", line)
-
-
-def _rarely(draw: DrawFn, percent: int) -> bool:
-    return draw(st.integers(1, 100)) > 100 - percent
 
 
 def _user(draw: DrawFn, login: str) -> User:
     return User(
         login,
-        _place(2),
+        place(2),
         role=draw(st.sampled_from(("member", "owner", "admin", "auditor"))),
-        disabled=_rarely(draw, 8),
-        expires=_deadline(draw, 8),
+        disabled=rarely(draw, 8),
+        expires=deadline(draw, 8),
     )
-
-
-def _deadline(draw: DrawFn, percent: int) -> int | None:
-    return draw(st.sampled_from(DEADLINES)) if _rarely(draw, percent) else None
 
 
 def _ipset(draw: DrawFn, name: str, literals: list[str]) -> IpSet:
@@ -248,7 +197,7 @@ def _ipset(draw: DrawFn, name: str, literals: list[str]) -> IpSet:
     found: list[Network] = []
     found.extend(collapse_addresses(n for n in networks if n.version == 4))
     found.extend(collapse_addresses(n for n in networks if n.version == 6))
-    return IpSet(name, tuple(found), _place(4))
+    return IpSet(name, tuple(found), place(4))
 
 
 def _postures() -> dict[str, Posture]:
@@ -256,20 +205,20 @@ def _postures() -> dict[str, Posture]:
     new = Condition("node:osVersion", ">=", ("6.1",))
     tried = Condition("custom:tier", "NOT SET")
     return {
-        "posture:linux": Posture("posture:linux", (linux,), _place(7)),
-        "posture:new": Posture("posture:new", (new, tried), _place(7)),
+        "posture:linux": Posture("posture:linux", (linux,), place(7)),
+        "posture:new": Posture("posture:new", (new, tried), place(7)),
     }
 
 
 def _group(draw: DrawFn, name: str, logins: tuple[str, ...]) -> Group:
     if name == "group:none":
-        return Group(name, (), _place(2))
+        return Group(name, (), place(2))
     members = draw(
         st.lists(
             st.sampled_from([*logins, STRANGER]), min_size=1, max_size=3, unique=True
         )
     )
-    return Group(name, tuple(sorted(members)), _place(2))
+    return Group(name, tuple(sorted(members)), place(2))
 
 
 def _devices(
@@ -304,14 +253,14 @@ def _device(
         ipv4=ipv4,
         ipv6=ipv6,
         listen_port=20000 + number,
-        place=_place(5),
+        place=place(5),
         owner=owner,
         tags=tags,
-        public_key=None if _rarely(draw, 10) else public_key(name),
+        public_key=None if rarely(draw, 10) else public_key(name),
         endpoints=(Endpoint(ip_address(f"203.0.113.{number + 1}"), 51820),),
-        disabled=_rarely(draw, 8),
-        expires=_deadline(draw, 8),
-        exit_node=_rarely(draw, 20),
+        disabled=rarely(draw, 8),
+        expires=deadline(draw, 8),
+        exit_node=rarely(draw, 20),
         attributes=_attributes(draw),
     )
 
@@ -322,7 +271,7 @@ def _attributes(draw: DrawFn) -> tuple[tuple[str, str | int], ...]:
         found["node:os"] = draw(st.sampled_from(("linux", "macos")))
     if draw(st.booleans()):
         found["node:osVersion"] = draw(st.sampled_from(("6.1.0", "6.10", "5.4", "x")))
-    if _rarely(draw, 20):
+    if rarely(draw, 20):
         found["custom:tier"] = 3
     return tuple(sorted(found.items()))
 
@@ -337,7 +286,7 @@ def _routers(draw: DrawFn, devices: dict[str, Device]) -> list[Device]:
     names = draw(st.lists(st.sampled_from(sorted(devices)), max_size=2, unique=True))
     routes = draw(st.lists(st.sampled_from(ROUTES), min_size=2, unique=True))
     shares = [routes] if len(names) < 2 else [routes[::2], routes[1::2]]
-    if len(names) == 2 and _rarely(draw, 30):
+    if len(names) == 2 and rarely(draw, 30):
         shares[1] = [*shares[1], shares[0][0]]
     return [
         _with_routes(draw, devices[name], share)
@@ -350,7 +299,7 @@ def _with_routes(draw: DrawFn, device: Device, prefixes: list[str]) -> Device:
     ranks = st.sampled_from((None, 1, 2))
     return replace(
         device,
-        routes=tuple(Route(n, _place(6), priority=draw(ranks)) for n in networks),
+        routes=tuple(Route(n, place(6), priority=draw(ranks)) for n in networks),
     )
 
 
@@ -398,104 +347,3 @@ def _names_of(device: Device, groups: dict[str, Group]) -> list[str]:
         return [*device.tags, "autogroup:tagged", device.name]
     mine = [name for name, group in groups.items() if device.owner in group.members]
     return [device.owner or "", *mine, "autogroup:member"]
-
-
-def _literals(tailnet: Tailnet) -> list[str]:
-    """Prefixes that equal, hold or cut device addresses, routes and nothing."""
-    around: list[str] = [str(tailnet.ipv4), str(tailnet.ipv6), *NOWHERE]
-    for device in tailnet.devices.values():
-        around += [str(address) for address in device.addresses]
-        around += [f"{device.ipv4}/30", f"{device.ipv6}/126", f"{device.ipv4}/32"]
-    for prefix in map(ip_network, ROUTES):
-        around += [str(prefix), str(prefix.supernet()), str(prefix[0])]
-        if prefix.num_addresses > 4:
-            around += [str(half) for half in prefix.subnets(prefixlen_diff=1)]
-            around += [str(prefix[5]), f"{prefix[4]}/{prefix.max_prefixlen - 2}"]
-    return around
-
-
-@dataclass(frozen=True)
-class _Words:
-    """What a rule may say in one tailnet: texts by kind of selector."""
-
-    texts: dict[Kind, list[str]]
-    devices: frozenset[str]
-    hosts: frozenset[str]
-
-    @staticmethod
-    def of(tailnet: Tailnet, hosts: dict[str, Host], literals: list[str]) -> _Words:
-        owners = {d.owner for d in tailnet.devices.values() if d.owner}
-        tags = {tag for device in tailnet.devices.values() for tag in device.tags}
-        return _Words(
-            {
-                Kind.ANY: ["*"],
-                Kind.USER: [*sorted(owners), *sorted(owners), STRANGER],
-                Kind.GROUP: [*GROUPS, *GROUPS[:2]],
-                Kind.TAG: sorted(tags) or list(TAGS),
-                Kind.DEVICE: sorted(tailnet.devices),
-                Kind.HOST: sorted(hosts),
-                Kind.PREFIX: [*literals, *literals, *PUBLIC],
-                Kind.IPSET: list(IPSETS),
-                Kind.ROLE: [f"autogroup:{r}" for r in ("owner", "admin", "auditor")],
-                Kind.DOMAIN: ["user:*@acme.com", "user:*@other.example"],
-                Kind.SHARED: ["autogroup:shared"],
-                Kind.INTERNET: ["autogroup:internet"],
-                Kind.DANGER_ALL: ["autogroup:danger-all"],
-                Kind.MEMBER: ["autogroup:member"],
-                Kind.TAGGED: ["autogroup:tagged"],
-                Kind.SELF: ["autogroup:self"],
-            },
-            frozenset(tailnet.devices),
-            frozenset(hosts),
-        )
-
-    def draw(self, draw: DrawFn, kinds: Iterable[Kind]) -> tuple[Selector, ...]:
-        chosen = draw(st.lists(st.sampled_from(list(kinds)), min_size=1, max_size=3))
-        texts = dict.fromkeys(draw(st.sampled_from(self.texts[k])) for k in chosen)
-        return tuple(
-            parse_selector(text, devices=self.devices, hosts=self.hosts)
-            for text in texts
-        )
-
-
-def _rule(draw: DrawFn, words: _Words, line: int) -> Rule:
-    grant = draw(st.booleans())
-    dst = words.draw(draw, [kind for kind in Kind if kind not in NO_DESTINATIONS])
-    if any(selector.kind is Kind.SELF for selector in dst):
-        kinds = [*SELF_SOURCES] if grant else [*SELF_SOURCES, Kind.ANY]
-    else:
-        kinds = [kind for kind in Kind if kind not in NO_SOURCES]
-    return Rule(
-        src=words.draw(draw, kinds),
-        dst=dst,
-        ports=_grant_ports(draw) if grant else _acl_ports(draw),
-        place=_place(line),
-        section="grants" if grant else "acls",
-        disabled=_rarely(draw, 8),
-    )
-
-
-def _extended(draw: DrawFn, rule: Rule) -> Rule:
-    """The rule with a posture, routers to go through, a deadline, an app alone."""
-    if _rarely(draw, 25):
-        rule = replace(
-            rule, posture=tuple(sorted(draw(st.sets(st.sampled_from(POSTURES)))))
-        )
-    if rule.section == "grants" and _rarely(draw, 25):
-        rule = replace(rule, via=tuple(sorted(draw(st.sets(st.sampled_from(TAGS))))))
-    if rule.section == "grants" and _rarely(draw, 8):
-        rule = replace(rule, ports=Ports(()), app=(App("acme.com/cap"),))
-    return replace(rule, expires=_deadline(draw, 20))
-
-
-def _grant_ports(draw: DrawFn) -> Ports:
-    entries = draw(st.lists(st.sampled_from(IP_ENTRIES), min_size=1, max_size=3))
-    return Ports.of(r for entry in entries for r in parse_ip(entry).ranges)
-
-
-def _acl_ports(draw: DrawFn) -> Ports:
-    if _rarely(draw, 15):
-        return parse_acl(draw(st.sampled_from(ACL_PORTLESS)), "*")
-    return parse_acl(
-        draw(st.sampled_from(ACL_PROTOCOLS)), draw(st.sampled_from(ACL_PORTS))
-    )

@@ -47,6 +47,7 @@ class Packet:
     direction: str = "original"
     icmp_type: int | None = None
     mark: int = 0
+    time: int = 0
 
     @property
     def type(self) -> int:
@@ -209,9 +210,13 @@ class _Rule:
         return (words[0],)
 
     def match(self) -> tuple[Step, bool]:
-        """`FIELD [. FIELD …] [==|!=] VALUE|@SET|{ SET }` or `FIELD vmap MAP`."""
+        """`FIELD [. FIELD …] [==|!=] VALUE|@SET|{ SET }`, `FIELD vmap MAP` or
+        `meta time < EPOCH`."""
         if self.has("tcp", "flags"):
             return self.flags(), False
+        if self.has("meta", "time", "<"):
+            until = int(self.take())  # an integer: a date depends on the time zone
+            return lambda packet: packet.time < until, False
         getters, kinds = self.fields()
         if self.has("vmap"):
             return self.map(getters, kinds), True

@@ -24,6 +24,7 @@ from tests.oracle.naive import Judge
 from tests.oracle.nftsim import Firewall
 from tests.oracle.nftsim import Packet as Seen
 from tests.oracle.packets import Packet, inbound, outbound
+from tests.oracle.words import DEADLINES
 
 EXAMPLES = int(os.environ.get("TAILGIT_ORACLE_EXAMPLES", "100")) // 3
 
@@ -165,6 +166,47 @@ def test_replies_pass_while_their_flow_is_allowed() -> None:
 
     over_tailnets(EXAMPLES // 2, ask)
     assert min(seen[True], seen[False]) > 100
+
+
+def test_firewall_ends_what_is_over() -> None:
+    """At each deadline and a second before it, a packet that a peer can bring passes
+    exactly if the judge of that time lets it; and exactly the peers and routes that
+    are gone then are on the node's list of deadlines."""
+    seen: Counter[bool] = Counter()
+
+    def ask(tailnet: Tailnet) -> None:
+        bundles = _bundles(tailnet)
+        always = Judge(tailnet)
+        for at in (DEADLINES[0] - 1, *DEADLINES):
+            judge = Judge(tailnet, at)
+            for node in judge.devices.keys() & bundles.keys():
+                files = bundles[node]
+                firewall = Firewall.of(files["firewall.nft"])
+                for p in list(inbound(judge, node))[::5]:
+                    if not judge.belongs_to_another(node, p.src):
+                        continue
+                    right = judge.allows(node, p.src, p.dst, p.protocol, p.port)
+                    seen[right] += 1
+                    arriving = replace(_arriving(tailnet, p), time=at)
+                    found = firewall.judge("prerouting", arriving)
+                    assert (found == "accept") == right, f"{node} at {at}: {p}"
+                over = _over(files.get("deadlines", ""), at)
+                keys = {
+                    tailnet.devices[name].public_key: name
+                    for name in always.peers(node)
+                }
+                gone = always.peers(node).keys() - judge.peers(node).keys()
+                assert {keys[key] for key, *route in over if not route} == gone
+
+    over_tailnets(EXAMPLES, ask)
+    assert min(seen[True], seen[False]) > 500
+
+
+def _over(deadlines: str, at: int) -> list[list[str]]:
+    """The entries of a list of deadlines that are over at a time."""
+    lines = [line.split() for line in deadlines.splitlines()]
+    assert lines == sorted(lines, key=lambda line: int(line[0]))
+    return [rest for end, _, *rest in lines if int(end) <= at]
 
 
 def _reply(packet: Seen, *, iif: str = "", oif: str = "") -> Seen:

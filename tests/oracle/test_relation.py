@@ -18,15 +18,11 @@ import pytest
 from tailgit.model.addresses import Address
 from tailgit.model.selectors import Kind, Selector
 from tailgit.model.tailnet import Tailnet
-from tests.oracle.generate import (
-    DEADLINES,
-    NO_DESTINATIONS,
-    NO_SOURCES,
-    over_tailnets,
-)
+from tests.oracle.generate import over_tailnets
 from tests.oracle.naive import Judge, overlap
 from tests.oracle.packets import Packet, inbound, outbound, probes
 from tests.oracle.sketch import CASES, Case, sketch, where
+from tests.oracle.words import DEADLINES, NO_DESTINATIONS, NO_SOURCES
 
 if TYPE_CHECKING:
     from tailgit.access import Relation
@@ -269,9 +265,9 @@ def _passes_at(relation: Relation, node: str, p: Packet, at: int) -> bool:
         else:
             at_end = p.dst in opening.here
         covers = number in opening.devices or any(p.src in n for n in opening.prefixes)
-        if at_end and covers and p.src.version == p.dst.version:
-            if p.protocol in (1, 58) or opening.ports.allows(p.protocol, p.port):
-                return True
+        passes = p.protocol in (1, 58) or opening.ports.allows(p.protocol, p.port)
+        if at_end and covers and passes and p.src.version == p.dst.version:
+            return True
     return False
 
 

@@ -34,7 +34,7 @@ def ports_between(
                 mask |= bits
     one, other = owner_of(relation, src), owner_of(relation, dst)
     if one is not None and other is not None and _is_one_person(one, other):
-        mask |= relation.self_mask(sources)
+        mask |= relation.people.mask(sources)
     mask &= rules.opening
     return rules.union(mask) if mask else None
 

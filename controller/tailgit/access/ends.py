@@ -53,6 +53,14 @@ def ends_of(tailnet: Tailnet, selector: Selector) -> tuple[End, ...]:
 
     Of `autogroup:internet` these are two addresses that stand for all.
     """
+    key = (End, selector)
+    if key not in tailnet.memo:
+        tailnet.memo[key] = _ends(tailnet, selector)
+    kept: tuple[End, ...] = tailnet.memo[key]
+    return kept
+
+
+def _ends(tailnet: Tailnet, selector: Selector) -> tuple[End, ...]:
     found = tuple(
         End(address, device, True)
         for device in devices_of(tailnet, selector)

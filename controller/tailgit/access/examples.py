@@ -76,11 +76,17 @@ def _judge(
             "a test needs a device at both ends",
         )
         return
-    reached = {
-        src: any(_passes(relation, test, src, dst, target.port) for dst in there)
-        for src in sources
-        if any(src.address.version == dst.address.version for dst in there)
-    }
+    versions = {dst.address.version for dst in there}
+    alike = {_alike(relation, dst): dst for dst in there}.values()
+    known: dict[object, bool] = {}
+    reached = {}
+    for src in sources:
+        if src.address.version in versions:
+            key = _alike(relation, src)
+            if key not in known or test.attributes:
+                port = target.port
+                known[key] = any(_passes(relation, test, src, d, port) for d in alike)
+            reached[src] = known[key]
     holds = all(reached.values()) if wanted else not any(reached.values())
     if holds and reached:
         return
@@ -92,6 +98,16 @@ def _judge(
         + (f" for {_names(wrong)}" if wrong else ""),
         f"ask `tailgit explain {test.src} {target.text}` why",
     )
+
+
+def _alike(relation: Relation, end: End) -> object:
+    """Ends that every rule treats alike: of one class, and of one person for self."""
+    if end.device is None or not end.is_own:
+        return end.address
+    person = None if end.device.tags else end.device.owner
+    number = relation.position.get(end.device.name)
+    view = relation.view(end.device.name) if number is not None else end.address
+    return view, person, end.address.version
 
 
 def _passes(relation: Relation, test: Test, src: End, dst: End, port: int) -> bool:

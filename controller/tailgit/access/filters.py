@@ -53,7 +53,7 @@ def _self_boxes(relation: Relation, node: str) -> Iterator[Box]:
     device, rules = relation.device(node), relation.rules
     if device.owner is None or device.tags:
         return
-    masks = relation.self_masks(device.owner)
+    masks = relation.people.masks.get(device.owner, {})
     dst = _own(relation.devices[number] for number in masks)
     for number, mask in masks.items():
         src = _own([relation.devices[number]])

@@ -267,6 +267,8 @@ def _by_deadline(
         for before, _, behind in opened:
             behind += [each for each in some if _share(each.rule, before)]
             ports = without(ports, before)
+        if ports.ranges:
+            some = [each for each in some if _share(each.rule, ports)]
         if ports.ranges or not opened:
             opened.append((ports, until, some))
     return opened

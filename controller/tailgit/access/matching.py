@@ -23,7 +23,7 @@ from tailgit.access.selectors import is_identity_of, prefixes_of
 from tailgit.model.addresses import INTERNET, Network
 from tailgit.model.ports import ICMP, ICMPV6, TCP, UDP
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Rule, Tailnet
+from tailgit.model.tailnet import BARE, Rule, Tailnet
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _obstacles(tailnet: Tailnet, rule: Rule, src: End, dst: End) -> Iterator[str
         if not _goes_through(tailnet, rule, dst):
             tags = " or ".join(rule.via)
             yield f"it goes through {tags} only, and none of those carries {dst}"
-    elif not dst.is_own and not tailnet.is_bare and not _reaches(tailnet, rule, dst):
+    elif not dst.is_own and tailnet.domain != BARE and not _reaches(tailnet, rule, dst):
         yield _nobody_carries(tailnet, dst)
 
 

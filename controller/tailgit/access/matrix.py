@@ -86,7 +86,10 @@ def matrix(relation: Relation, by: By) -> tuple[Answer, ...]:
 def _outward(parties: Parties, lines: Lines, row: _Row) -> Answer:
     names, kind, who = row
     party = parties.party(names, kind, who)
-    found = lines.reached_from(who)
+    if not who and kind is not None:
+        found = lines.naming(Selector(kind, names[0]), inward=False)
+    else:
+        found = lines.reached_from(who)
     return _answer(
         party, lines.named(found, _naming(parties, party), who), inward=False
     )

@@ -25,7 +25,7 @@ from tailgit.access.visibility import narrower
 from tailgit.errors import UsageError
 from tailgit.model.addresses import INTERNET, Network
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Device
+from tailgit.model.tailnet import BARE, Device
 
 INTERNET_NAME = "the internet"
 
@@ -131,6 +131,11 @@ class Parties:
         selector = rules.selectors[term].selector
         is_via = term in rules.via
         prefixes = prefixes_of(relation.tailnet, selector)
+        if relation.tailnet.domain == BARE:
+            # A policy alone has no routers; what it says of addresses still counts.
+            anything = INTERNET if selector.kind is Kind.ANY else prefixes
+            yield from ((prefix, NONE) for prefix in anything)
+            return
         carriers = [relation.classes[n] for n in self._carriers.get(term, ())]
         if selector.kind is not Kind.INTERNET:
             for each in carriers:
@@ -224,13 +229,8 @@ class Parties:
         """A term of a rule under the name that the rule gives it."""
         term: Term = self.relation.rules.selectors[number]
         extent = self.source(number) if term.side == "src" else self.target(number)
-        return self.party(
-            (str(term.selector),),
-            term.selector.kind,
-            extent,
-            asks=term.posture,
-            via=term.via,
-        )
+        named, kind = (str(term.selector),), term.selector.kind
+        return self.party(named, kind, extent, asks=term.posture, via=term.via)
 
     def party(
         self,
@@ -247,16 +247,8 @@ class Parties:
             self._member(number, extent) for number in sorted(extent.devices)
         )
         owners = {devices[n].owner for n in extent.devices if not devices[n].tags}
-        return Party(
-            names,
-            kind,
-            extent,
-            members,
-            tuple(self._subnets(extent.carried)),
-            len(owners),
-            asks,
-            via,
-        )
+        subnets = tuple(self._subnets(extent.carried))
+        return Party(names, kind, extent, members, subnets, len(owners), asks, via)
 
     def _member(self, number: int, extent: Extent) -> Member:
         device = self.relation.devices[number]
@@ -286,7 +278,10 @@ class Parties:
 
     def part(self, extent: Extent) -> Party:
         """A part of something, called by the fewest names that make it up."""
-        names = list(self._cover(extent.devices))
+        names = list(self._cover(extent.four & extent.six))
+        for version, numbers in ((4, extent.four), (6, extent.six)):
+            alone = numbers - (extent.four & extent.six)
+            names += [f"{name} by IPv{version} only" for name in self._names(alone)]
         names += [subnet.prefix for subnet in self._subnets(extent.carried)]
         return self.party(tuple(names), None, extent)
 

@@ -13,7 +13,7 @@ routes-r8-mixed-ipv4-ipv6-coverage shows it). The filter decides what passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_network
@@ -38,7 +38,7 @@ from tailgit.access.routes import (
     exits_of,
     subnets_of,
 )
-from tailgit.access.rules import Mask, RuleIndex
+from tailgit.access.rules import RuleIndex
 from tailgit.access.selectors import active_devices, everybody
 from tailgit.access.visibility import Visibility
 from tailgit.model.addresses import INTERNET, Address, Network
@@ -98,7 +98,7 @@ class Relation:
             self._deadlines,
             self._visible.beyond,
         )
-        self._people = People(
+        self.people = People(
             self.rules,
             self.devices,
             lambda number: self.classes[self._class_of[number]].address_ids,
@@ -126,7 +126,7 @@ class Relation:
         device = self.devices[number]
         person = None if device.tags else device.owner
         return View(
-            self._class_of[number], person if person in self._people.masks else None
+            self._class_of[number], person if person in self.people.masks else None
         )
 
     def inward(self, view: View, version: int) -> tuple[Opening, ...]:
@@ -152,7 +152,7 @@ class Relation:
         The nodes of the view may be among them; keys are not looked at.
         """
         each = self.classes[view.class_id]
-        mine = self._people.peers(view.person, each.address_ids)
+        mine = self.people.peers(view.person, each.address_ids)
         return tuple(sorted({*self._visible.peers(each.ids), *mine}))
 
     def peer_deadlines(self, view: View) -> Mapping[int, Deadline]:
@@ -161,8 +161,8 @@ class Relation:
             return {}
         each = self.classes[view.class_id]
         found = self._visible.peer_deadlines(each.ids)
-        mine = self.self_mask(each.address_ids)
-        for number, mask in self.self_masks(view.person or "").items():
+        mine = self.people.mask(each.address_ids)
+        for number, mask in self.people.masks.get(view.person or "", {}).items():
             if mine | mask:
                 until = self.rules.until(mine | mask)
                 seen = found.get(number, until)
@@ -173,7 +173,7 @@ class Relation:
     def reach_numbers(self, view: View) -> tuple[int, ...]:
         """Devices that a node of the view may reach by an own address, ascending."""
         each = self.classes[view.class_id]
-        mine = self._people.reached(view.person, each.address_ids)
+        mine = self.people.reached(view.person, each.address_ids)
         return tuple(sorted({*self._visible.reached(each.ids), *mine}))
 
     def routes_through(self, view: View) -> Mapping[int, tuple[Network, ...]]:
@@ -307,17 +307,9 @@ class Relation:
             found = list(self._openings.of_host(each, version, inward=inward))
         if view.person is not None:
             ids = each.address_ids
-            ends = self._people.ends(view.person, ids, inward=inward)
+            ends = self.people.ends(view.person, ids, inward=inward)
             found += self._openings.of_self(ends, here)
         return tuple(found)
-
-    def self_mask(self, ids: Iterable[int]) -> Mask:
-        """What a device that these terms match may do to others of its person."""
-        return self._people.mask(ids)
-
-    def self_masks(self, person: str) -> Mapping[int, Mask]:
-        """What each device of a person may do to their other ones, by number."""
-        return self._people.masks.get(person, {})
 
     def _first(self, number: int, until: Until) -> Until:
         return first_of((until, self._deadlines.get(number)))

@@ -8,7 +8,8 @@ host alias, ipset), which means exactly those prefixes and nothing in the other 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import assert_never
 
@@ -22,12 +23,54 @@ EVERYTHING: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 def active_devices(tailnet: Tailnet) -> Mapping[str, Device]:
     """Devices that count, by name in order: neither they nor their owner disabled."""
-    off = {login for login, user in tailnet.users.items() if user.disabled}
-    return {
-        name: tailnet.devices[name]
-        for name in sorted(tailnet.devices)
-        if not tailnet.devices[name].disabled and tailnet.devices[name].owner not in off
-    }
+    return _directory(tailnet).active
+
+
+class _Directory:
+    """The active devices by what selectors name."""
+
+    def __init__(self, tailnet: Tailnet) -> None:
+        off = {login for login, user in tailnet.users.items() if user.disabled}
+        self.active = {
+            name: device
+            for name, device in sorted(tailnet.devices.items())
+            if not device.disabled and device.owner not in off
+        }
+        self.by_tag: defaultdict[str, list[Device]] = defaultdict(list)
+        self.by_owner: defaultdict[str, list[Device]] = defaultdict(list)
+        for device in self.active.values():
+            for tag in device.tags:
+                self.by_tag[tag].append(device)
+            if device.owner is not None and not device.tags:
+                self.by_owner[device.owner].append(device)
+        self.found: dict[Selector, tuple[Device, ...]] = {}
+
+    def candidates(self, tailnet: Tailnet, selector: Selector) -> Iterable[Device]:
+        """Every device that the selector may name, by name, and perhaps others."""
+        match selector.kind:
+            case Kind.DEVICE:
+                device = self.active.get(selector.value)
+                return () if device is None else (device,)
+            case Kind.TAG:
+                return self.by_tag.get(selector.value, ())
+            case Kind.USER:
+                return self.by_owner.get(selector.value, ())
+            case Kind.GROUP:
+                group = tailnet.groups.get(selector.value)
+                people = dict.fromkeys(group.members if group else ())
+                found = (
+                    each for login in people for each in self.by_owner.get(login, ())
+                )
+                return sorted(found, key=lambda device: device.name)
+            case _:
+                return self.active.values()
+
+
+def _directory(tailnet: Tailnet) -> _Directory:
+    kept = tailnet.memo.get(_Directory)
+    if not isinstance(kept, _Directory):
+        kept = tailnet.memo[_Directory] = _Directory(tailnet)
+    return kept
 
 
 def everybody(tailnet: Tailnet) -> tuple[Network, ...]:
@@ -116,11 +159,14 @@ def devices_of(tailnet: Tailnet, selector: Selector) -> tuple[Device, ...]:
     An address selector stands for the devices that have an address in it, `*` for
     all; `autogroup:self` stands for nobody without knowing the other end.
     """
-    return tuple(
-        device
-        for device in active_devices(tailnet).values()
-        if any(True for _ in addresses_in(tailnet, selector, device))
-    )
+    directory = _directory(tailnet)
+    if selector not in directory.found:
+        directory.found[selector] = tuple(
+            device
+            for device in directory.candidates(tailnet, selector)
+            if any(True for _ in addresses_in(tailnet, selector, device))
+        )
+    return directory.found[selector]
 
 
 def addresses_in(

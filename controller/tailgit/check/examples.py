@@ -1,10 +1,11 @@
-"""Tests of the policy that hold whatever the rules say.
+"""Tests of the policy that hold in the network whatever the rules say.
 
 The only one that can't fail is a `deny` of an address that nothing carries: no device
-has it, and no device offers a route to it. Every rule may be wrong, and the test still
-passes; mostly the device has gone, or the address is misspelt. A route that is not
-approved counts as one that carries, since approval is a part of the policy, and so
-does a device that is switched off; and beside an exit node nothing is said.
+has it, and no device offers a route to it, so no packet gets there. (Judged by rules
+alone, as Tailscale judges tests, a rule for everything would still make it fail.)
+Mostly the device has gone, or the address is misspelt. A route that is not approved
+counts as one that carries, since approval is a part of the policy, and so does a
+device that is switched off; and beside an exit node nothing is said.
 
 An `accept` always can fail: without rules. So can a `deny` from a device to itself,
 by a rule that joins the two (see `access.examples`), though no such packet ever goes

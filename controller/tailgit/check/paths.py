@@ -31,13 +31,15 @@ _FEW = 3
 def check_paths(tailnet: Tailnet) -> Iterator[Finding]:
     """What would never connect. The tailnet must be free of errors.
 
-    Devices that await their key count as well: that they would never connect had better
-    be known before they are enrolled.
+    Once a device has an endpoint, those that await their key count as well: that they
+    would never connect had better be known before they are enrolled.
     """
     active = active_devices(tailnet).values()
     relayed = any(device.relay and device.endpoints for device in active)
     hidden = [each for each in active if not each.endpoints and each.gateway is None]
     yield from _slots(without_slot(tailnet))
+    if not any(device.endpoints for device in active):
+        hidden = [device for device in hidden if device.public_key is not None]
     yield from _paths(tailnet, hidden, relayed=relayed)
 
 

@@ -30,7 +30,7 @@ At = Annotated[
 def access(
     who: Annotated[
         str | None,
-        typer.Argument(metavar="[WHO]", help="What may this one reach?"),
+        typer.Argument(metavar="WHO", help="What may this one reach?"),
     ] = None,
     to: Annotated[
         str | None,
@@ -44,6 +44,10 @@ def access(
         Literal["text", "json", "markdown", "csv"],
         typer.Option("--format", help="For people, programs, reviews or spreadsheets."),
     ] = "text",
+    grid: Annotated[
+        bool,
+        typer.Option("--grid", help="A grid of who and what, without the reasons."),
+    ] = False,
     every: Annotated[
         bool, typer.Option("--all", help="Cut no list short, however long it is.")
     ] = False,
@@ -59,9 +63,11 @@ def access(
     which part of WHO or WHAT a line holds; "as", under which name a rule means them.
 
     Without WHO and --to it shows the whole policy, or with --by what every group, tag,
-    device or user may reach; those that have the same share a line.
+    device or user may reach; those that have the same share a row. With --grid both
+    are tables with ports where a row and a column meet.
 
-    Only the rules count here: a device that awaits its key is in the list, too.
+    Only the rules count here: a device that awaits its key is in the list, too. Where
+    there is but a policy.hujson, each user and tag that it names stands for a device.
 
     \b
     Examples:
@@ -70,20 +76,38 @@ def access(
       tailgit access --to tag:db
       tailgit access --to 10.20.4.10
       tailgit access --by user --format csv > access.csv
+      tailgit access --by group --grid --format markdown
       tailgit access tag:web --commit HEAD~3 --format markdown
     """
+    question = _question(who, to, by)
+    if grid and (output == "json" or who is not None or to is not None):
+        raise UsageError(
+            "--grid is for the whole policy and for --by, and no JSON",
+            "leave out WHO, --to and --format json",
+        )
+    report = _report(question, repo, commit, at)
+    print(_grid(report, output) if grid else _rendered(report, output, whole=every))
+
+
+def _rendered(report: Report, output: str, *, whole: bool) -> str:
     from tailgit.report.access import as_json, as_text
     from tailgit.report.access_tables import as_csv, as_markdown
 
-    report = _report(_question(who, to, by), repo, commit, at)
     if output == "json":
-        print(as_json(report))
-    elif output == "csv":
-        print(as_csv(report))
-    elif output == "markdown":
-        print(as_markdown(report, whole=every))
-    else:
-        print(as_text(report, whole=every))
+        return as_json(report)
+    if output == "csv":
+        return as_csv(report)
+    if output == "markdown":
+        return as_markdown(report, whole=whole)
+    return as_text(report, whole=whole)
+
+
+def _grid(report: Report, output: str) -> str:
+    from tailgit.report.access_grid import as_csv, as_markdown, as_text
+
+    if output == "csv":
+        return as_csv(report)
+    return as_markdown(report) if output == "markdown" else as_text(report)
 
 
 _Question = tuple[str | None, str | None, By | None]
@@ -104,13 +128,15 @@ def _report(
     from tailgit.access import Relation
     from tailgit.access.matrix import matrix, policy_lines
     from tailgit.cli.surroundings import surroundings
+    from tailgit.load.bare import with_stand_ins
     from tailgit.report.access import Report
 
     now = surroundings(at).now
     loaded = valid(repo, commit, tests=False)
     if loaded.tailnet is None:
         raise SourceError(f"{repo} has no tailnet")
-    relation = Relation.of(loaded.tailnet, now)
+    tailnet = with_stand_ins(loaded.tailnet)
+    relation = Relation.of(tailnet, now)
     who, to, by = question
     answers: tuple[Answer, ...] = ()
     policy: tuple[Line, ...] = ()
@@ -121,13 +147,14 @@ def _report(
     else:
         answers = (_answer(relation, who, to),)
     return Report(
-        loaded.tailnet,
+        tailnet,
         len(relation.devices),
         answers,
         policy,
         loaded.commit,
         now,
         is_matrix=by is not None,
+        is_alone=tailnet is not loaded.tailnet,
     )
 
 

@@ -71,6 +71,7 @@ def explain(
     from tailgit import access
     from tailgit.access.logins import explain_login
     from tailgit.cli.surroundings import surroundings
+    from tailgit.load.bare import with_stand_ins
 
     name, port = _destination(dst)
     number = _protocol(proto, port)
@@ -80,7 +81,7 @@ def explain(
             "--ssh asks who may log in, not which port is open",
             "leave out PORT and --proto, or leave out --ssh",
         )
-    tailnet = valid_tailnet(repo, commit, tests=False)
+    tailnet = with_stand_ins(valid_tailnet(repo, commit, tests=False))
     answer: Explanation | Login
     if login is not None:
         answer = explain_login(tailnet, src, name, login, now)

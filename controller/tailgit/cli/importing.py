@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 import typer
 
@@ -52,7 +52,20 @@ _Out = Annotated[
 
 
 @app.command()
-def tailscale(file: _Policy, out: _Out = None, output: Format = "text") -> Exit:
+def tailscale(
+    file: _Policy,
+    out: _Out = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            "--devices",
+            metavar="FILE",
+            help="The API's list of devices, JSON: makes devices.yaml, too.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Format = "text",
+) -> Exit:
     """Write Tailscale's policy file as a tailnet's YAML.
 
     Every section keeps its name and meaning, comments and order stay; older spellings
@@ -65,18 +78,23 @@ def tailscale(file: _Policy, out: _Out = None, output: Format = "text") -> Exit:
     know, what was spelt otherwise, and what `check` will refuse as it refuses the
     original. A file that can't be read exits 3 and nothing is written.
 
+    With --devices the answer of the API for devices (with `fields=all`: routes) makes
+    devices.yaml: names, owners or tags, routes. Keys stay where they are: each device
+    awaits its own.
+
     A `policy.hujson` beside a tailnet.yaml works as it is, too, and means the same.
 
     \b
     Examples:
       tailgit import tailscale policy.hujson
-      tailgit import tailscale policy.hujson --out .
+      tailgit import tailscale policy.hujson --devices devices.json --out .
       curl -su "$KEY:" https://api.tailscale.com/api/v2/tailnet/-/acl \\
         | tailgit import tailscale - --out .
     """
     from tailgit.importers.policy import import_policy
 
     imported = _made(import_policy, _read(file), _name(file))
+    imported = _with_devices(imported, devices, _people(None, None))
     return _hand_over(imported, out, output, [file])
 
 
@@ -100,6 +118,14 @@ def headscale(
             show_default=False,
         ),
     ] = None,
+    nodes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="What `headscale nodes list -o json` prints: makes devices.yaml, too.",
+            show_default=False,
+        ),
+    ] = None,
     output: Format = "text",
 ) -> Exit:
     """Write Headscale's policy file as a tailnet's YAML.
@@ -110,16 +136,33 @@ def headscale(
     before Headscale 0.26, are taken for `NAME@`. A name that would become somebody
     whom the policy names already is refused.
 
+    With --nodes the list of nodes makes devices.yaml: names, owners or tags, routes.
+    Keys stay where they are: each device awaits its own.
+
     \b
     Examples:
       tailgit import headscale acl.hujson --email-domain acme.com
-      tailgit import headscale acl.hujson --user alice@=ana@acme.com --out .
+      headscale nodes list -o json > nodes.json
+      tailgit import headscale acl.hujson --user alice@=ana@acme.com \\
+        --nodes nodes.json --out .
     """
     from tailgit.importers.policy import import_policy
 
     people = _people(email_domain, user)
     imported = _made(import_policy, _read(file), _name(file), people)
+    imported = _with_devices(imported, nodes, people)
     return _hand_over(imported, out, output, [file])
+
+
+def _with_devices(imported: Imported, file: str | None, people: People) -> Imported:
+    if file is None:
+        return imported
+    from tailgit.importers.machines import FILE, import_devices
+    from tailgit.importers.notes import Imported, in_order
+
+    data, notes = _made(import_devices, _read(file), _name(file), people)
+    files = {FILE: data, **imported.files}
+    return Imported(files, in_order([*imported.notes, *notes]))
 
 
 def _people(domain: str | None, users: list[str] | None) -> People:
@@ -199,11 +242,14 @@ class _Unreadable(TailgitError):
 _Arguments = ParamSpec("_Arguments")
 
 
+_Result = TypeVar("_Result")
+
+
 def _made(
-    make: Callable[_Arguments, Imported],
+    make: Callable[_Arguments, _Result],
     *arguments: _Arguments.args,
     **options: _Arguments.kwargs,
-) -> Imported:
+) -> _Result:
     """What an import makes; its findings are about files that are no tailnet yet."""
     try:
         return make(*arguments, **options)

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from tailgit.access import Relation, View
 from tailgit.compile.bundle import Bundle
+from tailgit.compile.deadlines import Ending, deadline_lines, endings
 from tailgit.compile.firewall import Firewall
 from tailgit.compile.listing import Listing
 from tailgit.compile.wireguard import WireGuard
@@ -33,6 +34,7 @@ class _Shared:
     zone: Listing
     firewall: tuple[bytes, bytes]
     sysctl: bytes
+    endings: tuple[Ending, ...]
 
 
 class Compiler:
@@ -43,6 +45,7 @@ class Compiler:
         self.relation = Relation.of(tailnet)
         devices = self._devices = self.relation.devices
         self._wireguard = WireGuard(tailnet.interface)
+        self._keys = [device.public_key for device in devices]
         self._ipv4 = [str(device.ipv4) for device in devices]
         self._ipv6 = [str(device.ipv6) for device in devices]
         self._firewall = Firewall(tailnet.name, self._ipv4, self._ipv6)
@@ -83,6 +86,9 @@ class Compiler:
             ),
             "zone": (self._zone_head, self._zone[me], *shared.zone.without(me)),
         }
+        ends = deadline_lines(shared.endings, self._keys, me)
+        if ends:
+            parts["deadlines"] = (ends,)
         return Bundle.of(
             node,
             ((name, b"".join(pieces)) for name, pieces in parts.items()),
@@ -127,6 +133,7 @@ class Compiler:
                 carried,
             ),
             self._wireguard.sysctl_lines(carried),
+            endings(relation, view),
         )
 
     @cached_property

@@ -20,7 +20,9 @@ that only the server still sends. Related ICMP errors pass, else path MTU discov
 breaks.
 
 Sources (or destinations) are grouped by exactly the ports they have; each group is one
-hash set and one rule that jumps to the chain of those ports.
+hash set and one rule that jumps to the chain of those ports. What ends has a rule of
+its own with `meta time < EPOCH`, so that it ends when nobody is there to take it out;
+an integer, since nft reads a date in the node's time zone.
 """
 
 from __future__ import annotations
@@ -164,9 +166,12 @@ class _Rules:
             for opening in listed:
                 slug, chain = self._chain(opening.ports)
                 self._used[slug] = chain
-                for peers in self._peers(
-                    f"{direction}{version}_{slug}", version, opening
-                ):
+                label = f"{direction}{version}_{slug}"
+                before = ""
+                if opening.until is not None:
+                    label += f"_until_{opening.until}"
+                    before = f"meta time < {opening.until} "
+                for peers in self._peers(label, version, opening):
                     for lines, theirs, ours, verb in (
                         (originals, there, here, "allow"),
                         (replies, here, there, "reply"),
@@ -174,7 +179,7 @@ class _Rules:
                         scope = f"{word} {ours} {opening.here} " if opening.here else ""
                         match = f"{word} {theirs} {peers}" if peers else ""
                         match = match or f"meta nfproto ipv{version}"
-                        lines.append(f"\t\t{scope}{match} jump {verb}_{slug}\n")
+                        lines.append(f"\t\t{before}{scope}{match} jump {verb}_{slug}\n")
         return "".join(originals), "".join(replies)
 
     def _peers(self, label: str, version: int, opening: Opening) -> Iterable[str]:

@@ -156,7 +156,8 @@ def _narrowed(
         for prefix in prefixes:
             holders.setdefault(prefix, []).append(machine)
     lengths = sorted({prefix.prefixlen for prefix in holders})
-    parts, wide = set[tuple[Machine, Network]](), set[tuple[Machine, Network]]()
+    wide = set[tuple[Machine, Network]]()
+    around: dict[tuple[Machine, Network], list[Network]] = {}
     for prefix, machines in holders.items():
         for length in lengths:
             if length >= prefix.prefixlen:
@@ -164,7 +165,7 @@ def _narrowed(
             outer = prefix.supernet(new_prefix=length)
             for holder in holders.get(outer, []):
                 if holder in machines:
-                    parts.add((holder, prefix))
+                    around.setdefault((holder, prefix), []).append(outer)
                 if machines != [holder]:
                     wide.add((holder, outer))
     for prefix, machines in holders.items():
@@ -174,5 +175,5 @@ def _narrowed(
                 help_ = "only those are routes now; name its own ones"
                 note = Note("left-out", machine.place, message, help_)
                 network.notes.append(note)
-            elif (machine, prefix) not in parts:
+            elif all((machine, o) in wide for o in around.get((machine, prefix), ())):
                 yield machine, prefix

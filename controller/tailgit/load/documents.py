@@ -49,8 +49,9 @@ def read_sections(source: Source, root: str, findings: list[Finding]) -> Section
     first = _first(source, root_file, root, suspects, findings)
     sections = first.sections if first is not None else None
     excludes = Globs.of(sections, findings)
-    inner = inner_roots(source, root)
-    entries = without_inner(source, root, inner, excludes, findings)
+    everything = source.entries(root)
+    inner = inner_roots(everything, root)
+    entries = without_inner(source, everything, root, inner, excludes, findings)
     part, others = _parts(entries, root, excludes, findings)
     if sections is not None:
         _unused_excludes(sections, excludes, findings)

@@ -22,12 +22,12 @@ MAX_INNER_ROOTS = 1000
 MAX_INNER_BYTES = 32 << 20
 
 
-def inner_roots(source: Source, root: str) -> list[Entry]:
-    """The tailnet.yaml files further down."""
+def inner_roots(everything: Sequence[Entry], root: str) -> list[Entry]:
+    """The tailnet.yaml files further down, of all entries below the root."""
     start = len(root) + 1 if root else 0
     return [
         entry
-        for entry in source.entries(root)
+        for entry in everything
         if entry.path[start:].endswith(f"/{ROOT_FILE}")
         and entry.kind == "file"
         and not has_dot_name(entry.path[start:])
@@ -36,13 +36,13 @@ def inner_roots(source: Source, root: str) -> list[Entry]:
 
 def without_inner(
     source: Source,
+    everything: Sequence[Entry],
     root: str,
     markers: Sequence[Entry],
     excludes: Globs,
     findings: list[Finding],
 ) -> list[Entry]:
     """What lies below the root and in no other root below it."""
-    everything = source.entries(root)
     start = len(root) + 1 if root else 0
     judged = [each for each in markers if not excludes.match(each.path[start:])]
     _judge(source, judged, findings)

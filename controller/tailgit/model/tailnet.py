@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Literal
+from typing import Any, Literal
 
 from tailgit.model.addresses import Address, Network
 from tailgit.model.deadline import Deadline
@@ -374,7 +374,8 @@ class Tailnet:
     Mappings are sorted by key at construction; nothing depends on file order but
     `rules` and `tests`, which keep the bytewise order of their files. `everybody` is
     what `*` in a src means besides approved subnets; the tailnet's own ranges if empty.
-    `email_domains` are what `user:*@DOMAIN` may name; those of `users` if empty.
+    `email_domains` are what `user:*@DOMAIN` may name; those of `users` if empty. What
+    follows from a tailnet may be kept in its `memo`; a changed copy has its own.
     """
 
     name: str
@@ -402,6 +403,9 @@ class Tailnet:
     node_attrs: tuple[NodeAttr, ...] = ()
     everybody: tuple[Network, ...] = ()
     email_domains: tuple[str, ...] = ()
+    memo: dict[object, Any] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def is_bare(self) -> bool:

@@ -36,7 +36,8 @@ MOST_LINES = 200
 class Report:
     """Answers about one tailnet at one time, and the commit they were read from.
 
-    `policy` stands instead of answers for the lines of the whole policy.
+    `policy` stands instead of answers for the lines of the whole policy. With
+    `is_alone` there is no tailnet around it, and devices stand for who is named.
     """
 
     tailnet: Tailnet
@@ -46,6 +47,7 @@ class Report:
     commit: str | None = None
     at: Deadline | None = None
     is_matrix: bool = False
+    is_alone: bool = False
 
     @property
     def lines(self) -> int:
@@ -70,6 +72,8 @@ def as_text(report: Report, *, whole: bool = False) -> str:
     if report.lines > most:
         kept += [f"and {report.lines - most} more lines (--all shows them)", ""]
     kept += _last_lines(report)
+    if report.is_alone:
+        kept.append("note: no devices here; each user, role and tag stands for one")
     return "\n".join(map(shown, kept)).rstrip("\n")
 
 

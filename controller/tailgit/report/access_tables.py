@@ -41,13 +41,15 @@ def as_markdown(report: Report, *, whole: bool = False) -> str:
     rows = list(_rows(report, NO_LIMIT if whole else MOST_NAMES))
     most = len(rows) if whole else MOST_LINES
     more = f" (the first {most} of {len(rows)} lines)" if len(rows) > most else ""
-    lines = [f"### Access in {_code(report.tailnet.name)}{more}", ""]
+    lines = [f"### Access in {markdown_code(report.tailnet.name)}{more}", ""]
     lines += [
         f"- {_plain(sentence(report, each, MOST_NAMES))}" for each in _single(report)
     ]
     lines += ["", f"| {' | '.join(HEADS)} |", "|-|-|-|-|-|"]
     for row in rows[:most]:
-        lines.append(f"| {' | '.join('<br>'.join(map(_code, cell)) for cell in row)} |")
+        lines.append(
+            f"| {' | '.join('<br>'.join(map(markdown_code, cell)) for cell in row)} |"
+        )
     if len(rows) > most:
         lines += ["", f"**and {len(rows) - most} more**: `tailgit access --all`"]
     return "\n".join(lines)
@@ -61,23 +63,25 @@ Cell = tuple[str, ...]
 
 
 def _rows(report: Report, names: int) -> Iterator[tuple[Cell, ...]]:
-    for line in _all_lines(report):
+    for line, here in _all_lines(report):
         yield (
             (f"{full_name(line.src, names)}{who_it_is(line.src, names)}",),
             (f"{full_name(line.dst, names)}{who_it_is(line.dst, names)}",),
             (ports_text(line),),
             (deadline_text(line.until),) if line.until is not None else (),
-            tuple(because(each, line.src) for each in line.reasons),
+            tuple(because(each, here) for each in line.reasons),
         )
 
 
-def _all_lines(report: Report) -> Iterator[Line]:
-    yield from report.policy
+def _all_lines(report: Report) -> Iterator[tuple[Line, Party]]:
+    """Every line, with the end that was asked for."""
+    yield from ((line, line.src) for line in report.policy)
     for answer in report.answers:
-        yield from answer.lines
+        for line in answer.lines:
+            yield line, line.dst if answer.inward else line.src
 
 
-def _code(text: str) -> str:
+def markdown_code(text: str) -> str:
     """Text that Markdown takes for nothing but text: no link, no mention, no cell."""
     return f"<code>{_plain(text)}</code>" if text else ""
 
@@ -99,10 +103,10 @@ def as_csv(report: Report) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for line in report.policy:
-        writer.writerow(map(_cell, _csv_row("", line)))
+        writer.writerow(map(harmless_cell, _csv_row("", line)))
     for answer in report.answers:
         for line in answer.lines:
-            writer.writerow(map(_cell, _csv_row(answer.party.name, line)))
+            writer.writerow(map(harmless_cell, _csv_row(answer.party.name, line)))
     return out.getvalue().rstrip("\n")
 
 
@@ -130,7 +134,7 @@ def _joined(texts: Iterable[str]) -> str:
     return "; ".join(texts)
 
 
-def _cell(text: str) -> str:
+def harmless_cell(text: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
     text = shown(text)
     return f"'{text}" if text.startswith(_FORMULA) else text

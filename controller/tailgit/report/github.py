@@ -37,7 +37,9 @@ def as_github(checked: Sequence[Checked]) -> str:
                 f"::{severity} title=tailgit::and {len(chosen) - ANNOTATIONS} more: "
                 "run `tailgit check`, or see the job's summary"
             )
-    lines += [f"tailgit check: {line}" for line in summaries(checked)]
+    # Only the name of a tailnet that could be loaded has a grammar that is harmless.
+    loaded = [each for each in checked if each.tailnet is not None]
+    lines += [f"tailgit check: {line}" for line in summaries(loaded)]
     return "\n".join(lines)
 
 

@@ -7,10 +7,21 @@ from collections.abc import Sequence
 from tailgit.access.lines import OWN, Line, Reason
 from tailgit.access.parties import Member, Party, Subnet
 from tailgit.model.deadline import Deadline, deadline_text
+from tailgit.model.selectors import Kind
 
 NO_LIMIT = 10**9
 MOST_NAMES = 4
 """Of devices, people and subnets, where a count stands for the rest."""
+
+
+_EMPTY: dict[Kind | None, str] = {
+    Kind.PREFIX: "nobody has or carries it",
+    Kind.HOST: "nobody has or carries it",
+    Kind.IPSET: "nobody has or carries it",
+    Kind.INTERNET: "no exit node",
+    Kind.SHARED: "nothing is shared here",
+}
+"""What is said of an end with nobody behind it."""
 
 
 def full_name(party: Party, names: int = MOST_NAMES) -> str:
@@ -26,23 +37,18 @@ def full_name(party: Party, names: int = MOST_NAMES) -> str:
 def who_it_is(party: Party, names: int) -> str:
     """Who that is, in brackets: few by name, many by number."""
     if party.is_empty:
-        return " (no device yet)"
+        return f" ({_EMPTY.get(party.kind, 'no device yet')})"
     parts = []
-    if party.members and party.names != tuple(m.name for m in party.members):
-        if len(party.members) <= names:
-            parts += [device_name(each) for each in party.members]
-        else:
-            parts.append(f"{len(party.members)} devices")
-            if party.people > 1:
-                parts.insert(0, f"{party.people} people")
-    elif party.members:
-        parts += [device_name(m) for m in party.members if device_name(m) != m.name]
+    devices = tuple(map(device_name, party.members))
+    if len(devices) > names and party.names != devices:
+        parts += [f"{party.people} people"] * (party.people > 1)
+        parts.append(f"{len(devices)} devices")
+    elif party.names != devices:
+        parts += devices
     for subnet in party.subnets[:names]:
-        behind = (
-            f" behind {', '.join(subnet.routers[:names])}" if subnet.routers else ""
-        )
-        name = "" if (subnet.prefix,) == party.names else subnet.prefix
-        parts.append(f"{name}{behind}".strip())
+        said = subnet_text(subnet, names)
+        is_name = (subnet.prefix,) == party.names
+        parts.append(said.removeprefix(subnet.prefix).strip() if is_name else said)
     if len(party.subnets) > names:
         parts.append(f"{len(party.subnets) - names} more subnets")
     said = ", ".join(filter(None, parts))

@@ -119,8 +119,9 @@ def _entries(source: Source, root: str, findings: list[Finding]) -> Iterator[Ent
     excludes = _excludes(source, root, findings)
     if excludes is None:
         return
-    inner_ones = inner_roots(source, root)
-    for entry in without_inner(source, root, inner_ones, excludes, findings):
+    everything = source.entries(root)
+    below = inner_roots(everything, root)
+    for entry in without_inner(source, everything, root, below, excludes, findings):
         inner = entry.path.removeprefix(f"{root}/") if root else entry.path
         if not inner.endswith(_ENDINGS) or has_dot_name(inner):
             continue
