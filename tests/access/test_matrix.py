@@ -188,6 +188,7 @@ grants:
   - {src: ["10.20.0.0/16"], dst: [tag:db], ip: ["tcp:25"]}
   - {src: ["8.8.8.0/24"], dst: [db-1], ip: ["tcp:26"]}
   - {src: [tag:db], dst: [tag:none], ip: ["tcp:2"]}
+  - {src: [db-2], dst: ["8.8.8.0/24"], ip: ["tcp:53"]}
   - {src: [tag:db], dst: [tag:gw], app: {"x.com/cap": [{}]}}
 """
 
@@ -286,6 +287,21 @@ def test_who_may_reach_a_host_behind_a_router(tailnet: Tailnet) -> None:
         ("ipset:lan",),
     ]
     assert (answer.devices, answer.subnets) == (4, 0)
+
+
+def test_a_wide_prefix_is_answered_by_its_parts(tailnet: Tailnet) -> None:
+    """What a rule opens of a prefix is named, not the whole of it; also where an exit
+    node carries it."""
+    relation = Relation.of(tailnet)
+    answer = reached_by(relation, read_selector(tailnet, "10.0.0.0/8"))
+    assert "10.20.0.9: autogroup:member tcp:631" in said(answer)
+    assert "10.30.0.0/24: kim@x.com tcp:443" in said(answer)
+    (line,) = [
+        line
+        for line in reach(relation, read_selector(tailnet, "db-2")).lines
+        if line.dst.name == "8.8.8.0/24"
+    ]
+    assert [each.routers for each in line.dst.subnets] == [("exit-1",)]
 
 
 def test_own_devices_are_reached_by_their_own_person(tailnet: Tailnet) -> None:
