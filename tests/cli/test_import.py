@@ -273,6 +273,13 @@ def test_wireguard_files_become_a_tailnet(tmp_path: Path, capsys: Capture) -> No
     explain = ["explain", "ana", "ben:22", "--repo", str(out), "--exit-code"]
     assert run(explain) == Exit.DONE
     assert run(words) == Exit.REFUSED
+    capsys.readouterr()
+    assert run([*words[:-2]]) == Exit.DONE  # without --out: one document
+    one = tmp_path / "one"
+    one.mkdir()
+    (one / "tailnet.yaml").write_text(capsys.readouterr().out)
+    assert run(["check", str(one), "--no-local"]) == Exit.DONE
+    assert run(["fmt", "--check", str(one)]) == Exit.DONE
     everything = b"".join(path.read_bytes() for path in out.iterdir()).decode()
     assert private("ana") not in everything
     assert public("ana") in everything

@@ -31,15 +31,15 @@ WARNINGS: dict[str, Said] = {
         "not-used": {"mailbox", "site", "controller", "records"},
     },
     "company": {
-        "not-applied": {"relay", "gateway", "expires", "nameservers", "splitDNS"},
+        "not-applied": {"relay", "gateway", "nameservers", "splitDNS"},
         "not-used": {"mailbox", "site", "controller", "records"},
     },
     "fleet/prod": {
-        "not-applied": {"expires", "nameservers"},
+        "not-applied": {"nameservers"},
         "not-used": {"mailbox", "controller", "records"},
     },
     "fleet/staging": {
-        "not-applied": {"expires", "nameservers"},
+        "not-applied": {"nameservers"},
         "not-used": {"mailbox", "controller", "records"},
     },
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from ipaddress import IPv4Interface, IPv6Interface, ip_address
 
 import pytest
@@ -359,3 +360,22 @@ def test_nothing_is_left_of_what_the_tests_spoiled(network):
         timeout=60,
     )
     assert shown.returncode == 0, shown.stdout.decode() + shown.stderr.decode()
+
+
+def test_a_rule_ends_by_the_clock_of_the_node(network):
+    """A rule with a deadline lets packets through until then; nobody takes it out.
+
+    The words are those that `tests/compile/test_deadlines.py` finds in a compiled
+    table.
+    """
+    ends = int(time.time()) + 4
+    deadlines = [
+        (f"\t\t{word} saddr @in", f"\t\tmeta time < {ends} {word} saddr @in")
+        for word in ("ip", "ip6")
+    ]
+    with network.spoiled("beta", *deadlines):
+        before = network.passes(*both(network, "alpha", "beta", "tcp", 8080))
+        assert before or time.time() > ends - 1  # a machine that is too busy to say
+        time.sleep(max(0.0, ends + 0.5 - time.time()))
+        assert not network.passes(*both(network, "alpha", "beta", "tcp", 8080))
+    assert network.passes(*both(network, "alpha", "beta", "tcp", 8080))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = int(os.environ.get("TAILGIT_ORACLE_EXAMPLES", "100"))
 MIXED_AT_LEAST = 0.3
-LIVE_AT_LEAST = EXAMPLES // 20
+LIVE_AT_LEAST = EXAMPLES // 30
 
 
 @dataclass
@@ -154,6 +154,7 @@ def test_engine_sends_what_some_receiver_accepts() -> None:
         judge, relation = Judge(tailnet), _relation(tailnet)
         for node in judge.devices:
             ways = [ip for ips in relation.peers(node).values() for ip in ips]
+            ways = [way for way in ways if way.prefixlen]  # an exit node is no owner
             for p in outbound(judge, node):
                 right = judge.may_send(node, p.src, p.dst, p.protocol, p.port)
                 tally.packets["outbound", right] += 1

@@ -116,7 +116,7 @@ class Words:
                 Kind.HOST: sorted(hosts),
                 Kind.PREFIX: [*literals, *literals, *PUBLIC],
                 Kind.IPSET: list(IPSETS),
-                Kind.ROLE: [f"autogroup:{r}" for r in ("owner", "admin", "auditor")],
+                Kind.ROLE: [f"autogroup:{r}" for r in ("admin", "admin", "auditor")],
                 Kind.DOMAIN: ["user:*@acme.com", "user:*@other.example"],
                 Kind.SHARED: ["autogroup:shared"],
                 Kind.INTERNET: ["autogroup:internet"],
@@ -130,7 +130,7 @@ class Words:
         )
 
     def draw(self, draw: DrawFn, kinds: Iterable[Kind]) -> tuple[Selector, ...]:
-        chosen = draw(st.lists(st.sampled_from(list(kinds)), min_size=1, max_size=3))
+        chosen = draw(st.lists(st.sampled_from(list(kinds)), min_size=1, max_size=4))
         texts = dict.fromkeys(draw(st.sampled_from(self.texts[k])) for k in chosen)
         return tuple(
             parse_selector(text, devices=self.devices, hosts=self.hosts)

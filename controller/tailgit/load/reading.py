@@ -126,7 +126,7 @@ def _not_yet(
         at, why = owner.key(key), f"{about['why']}{times}"
         if about["severity"] == "apply":
             message = f"`{key}` can't be put on nodes by this version: {why}"
-            help_ = "plan, apply, render and lab refuse the tailnet until then"
+            help_ = "plan, apply, render and lab refuse it; take it out for them"
             findings.append(finding("not-applied", at, message, help_))
         else:
             message = f"`{key}` has no effect in this version: {why}"
