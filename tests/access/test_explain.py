@@ -63,8 +63,10 @@ def test_a_no_says_what_comes_nearest(tailnet):
     answer = explain(tailnet, "db-1", "web-1", TCP, 80)
     assert answer.notes == (
         "web-1 may reach db-1, not the other way round",
-        "db-1 is tagged, so it is not in `autogroup:member` "
-        "(examples/acme/policy.yaml:16:5)",
+        (
+            "db-1 is tagged, so it is not in `autogroup:member` "
+            "(examples/acme/policy.yaml:16:5)"
+        ),
     )
 
 

@@ -201,7 +201,7 @@ def test_examples_of_logins_name_machines_by_address(
         )
     assert run(["export", "policy", "--repo", str(pinned)]) == Exit.DONE
     out = capsys.readouterr().out
-    assert '\t\t// Shells.\n\t\t{' in out
+    assert "\t\t// Shells.\n\t\t{" in out
     assert '"src": "ana-laptop.ipv4",' in out
     tailnet = (pinned / "tailnet.yaml").read_text().split("groups:")[0]
     (pinned / "tailnet.yaml").write_text(tailnet)
