@@ -76,21 +76,10 @@ def _judge(
             "a test needs a device at both ends",
         )
         return
-    versions = {dst.address.version for dst in there}
-    alike = {_alike(relation, dst): dst for dst in there}.values()
-    known: dict[object, bool] = {}
-    reached = {}
-    for src in sources:
-        if src.address.version in versions:
-            key = _alike(relation, src)
-            if key not in known or test.attributes:
-                port = target.port
-                known[key] = any(_passes(relation, test, src, d, port) for d in alike)
-            reached[src] = known[key]
-    holds = all(reached.values()) if wanted else not any(reached.values())
-    if holds and reached:
+    reached = _reached(relation, test, target.port, sources, there)
+    if reached and all(passes == wanted for _, passes in reached):
         return
-    wrong = [str(src) for src, passes in reached.items() if passes != wanted]
+    wrong = [str(src) for src, passes in reached if passes != wanted]
     yield Finding(
         "test-failed",
         target.place,
@@ -98,6 +87,31 @@ def _judge(
         + (f" for {_names(wrong)}" if wrong else ""),
         f"ask `tailgit explain {test.src} {target.text}` why",
     )
+
+
+def _reached(
+    relation: Relation,
+    test: Test,
+    port: int,
+    sources: tuple[End, ...],
+    there: tuple[End, ...],
+) -> list[tuple[End, bool]]:
+    """Each source that has a family in common, and whether it reaches any of `there`.
+
+    Ends that every rule treats alike are judged once.
+    """
+    versions = {dst.address.version for dst in there}
+    alike = list({_alike(relation, dst): dst for dst in there}.values())
+    known: dict[object, bool] = {}
+    found = []
+    for src in sources:
+        if src.address.version not in versions:
+            continue
+        key = _alike(relation, src)
+        if key not in known or test.attributes:
+            known[key] = any(_passes(relation, test, src, dst, port) for dst in alike)
+        found.append((src, known[key]))
+    return found
 
 
 def _alike(relation: Relation, end: End) -> object:
