@@ -42,6 +42,14 @@ _HOST_NAME = re.compile(
     r"(?=[^:]*[A-Za-z])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?(:[0-9]*)?"
 )
 
+_HOLDERS = (
+    ("devices.schema.json", ("$defs", "device"), "a device"),
+    ("grants.schema.json", ("items",), "a rule"),
+    ("acls.schema.json", ("items",), "a rule"),
+    ("tailnet.schema.json", (), "`tailnet`"),
+    ("tests.schema.json", ("items",), "a test"),
+)
+
 _KINDS = {
     "array": "a list: write `[…]`, or lines that begin with `-`",
     "boolean": "`true` or `false`, without quotes",
@@ -168,7 +176,19 @@ def _unknown_keys(instance: Map, schema: Schema, *, is_root: bool) -> Iterator[F
         else:
             noun = schema.get("title", "this mapping")
             code, message = "unknown-key", f"no key `{shown(key)}` in {noun}"
-        yield finding(code, instance.key(key), message, _known_as(key, known) or few)
+        hint = _known_as(key, known) or (_deeper(key) if is_root else "") or few
+        yield finding(code, instance.key(key), message, hint)
+
+
+def _deeper(key: str) -> str:
+    """For a field that stands where sections do: what it should be indented below."""
+    for file, path, noun in _HOLDERS:
+        holder: Any = schemas()[file]
+        for step in path:
+            holder = holder[step]
+        if key in holder["properties"]:
+            return f"it is a field of {noun}: indent it below one"
+    return ""
 
 
 def _known_as(key: str, known: Iterable[str]) -> str:
