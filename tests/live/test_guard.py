@@ -99,7 +99,7 @@ def test_without_the_guard_it_would_leak_for_ever(network):
     """The same with the guard held up: denied datagrams keep arriving."""
     with network.spoiled("beta"):
         count, window = leaked(
-            network, lambda: network.sh("beta", "nft flush ruleset"), seconds=2
+            network, lambda: network.sh("beta", "nft flush ruleset"), seconds=4
         )
     assert count > 100
     assert window > INTERVAL + 0.5

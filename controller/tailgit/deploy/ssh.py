@@ -241,8 +241,11 @@ def _trust(login: Login) -> dict[str, Any]:
                 list(map(asyncssh.import_public_key, login.host_cas)),
                 [],
             ),
+            # Bare keys last, so that a machine without a certificate is told apart from
+            # one that breaks off; none of them is trusted.
             "server_host_key_algs": [
-                f"{kind}-cert-v01@openssh.com" for kind in HOST_KEY_TYPES
+                *(f"{kind}-cert-v01@openssh.com" for kind in HOST_KEY_TYPES),
+                *HOST_KEY_TYPES,
             ],
             "host_key_alias": login.principal,
         }
