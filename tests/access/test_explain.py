@@ -110,3 +110,22 @@ def test_a_test_that_fails_says_who(tailnet):
         "tag:web -> db-1:8125: expected ALLOWED, got DENIED for web-1",
     ]
     assert {finding.place.file for finding in findings} == {"examples/acme/policy.yaml"}
+
+
+def test_a_no_names_who_is_allowed() -> None:
+    """Somebody else's rule for the same port is what comes nearest."""
+    answer = explain(acme(), "ben@acme.com", "db-1", TCP, 5432)
+    assert not answer.allowed
+    assert (
+        "examples/acme/policy.yaml:20:5 allows it to `group:data-team`, and not to "
+        "ben-desk"
+    ) in answer.notes
+
+
+@pytest.mark.parametrize("name", ["tag:dbb", "group:on-cal", "nobody@acme.com"])
+def test_a_name_that_is_not_there_is_no_answer(name: str) -> None:
+    """A confident no to a misspelt name would be believed."""
+    with pytest.raises(UsageError, match=f"no .* `{name}`"):
+        explain(acme(), name, "db-1")
+    with pytest.raises(UsageError):
+        explain(acme(), "ben-desk", name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from tailgit.access.routes import approvals, exits_of, subnets_of
@@ -43,9 +43,19 @@ def ends(tailnet: Tailnet, text: str) -> tuple[End, ...]:
 def read_selector(tailnet: Tailnet, text: str) -> Selector:
     """The selector that somebody typed; `UsageError` if it names nothing."""
     try:
-        return parse_selector(text, devices=tailnet.devices, hosts=tailnet.hosts)
+        found = parse_selector(text, devices=tailnet.devices, hosts=tailnet.hosts)
     except SelectorError as error:
         raise UsageError(str(error), _known(tailnet, text)) from None
+    known: Mapping[Kind, Container[str]] = {
+        Kind.GROUP: tailnet.groups,
+        Kind.TAG: tailnet.tag_owners,
+        Kind.IPSET: tailnet.ipsets,
+        **({Kind.USER: tailnet.users} if tailnet.users else {}),
+    }
+    if found.kind in known and found.value not in known[found.kind]:
+        # A confident "no" to a misspelt name would be believed.
+        raise UsageError(f"no {found.kind} `{found.value}`", _known(tailnet, text))
+    return found
 
 
 def ends_of(tailnet: Tailnet, selector: Selector) -> tuple[End, ...]:

@@ -167,6 +167,8 @@ class _Nearest:
                 yield f"{dst} may reach {src}, not the other way round"
         for src, dst in pairs:
             yield from self._tagged(src, dst)
+        for src, dst in pairs:
+            yield from self._others(src, dst)
         for pair in pairs:
             for end in pair:
                 yield from _reminders(end)
@@ -211,6 +213,22 @@ class _Nearest:
             ):
                 listed = ", ".join(f"`{each}`" for each in people[:3])
                 yield f"{src} is tagged, so it is not in {listed} ({rule.place})"
+
+    def _others(self, src: End, dst: End) -> Iterator[str]:
+        """Who may do it: rules that would allow it if they named the source."""
+        is_tagged = src.is_own and src.device is not None and bool(src.device.tags)
+        for rule in self.now.rules:
+            if is_tagged and any(each.kind in _PEOPLE for each in rule.src):
+                continue  # `_tagged` has said so
+            if (
+                not rule.disabled
+                and opens(rule, self.protocol, self.port)
+                and any(names_target(self.now, each, dst) for each in rule.dst)
+                and not any(names_source(self.now, each, src) for each in rule.src)
+            ):
+                listed = ", ".join(f"`{each}`" for each in rule.src[:3])
+                more = ", …" if len(rule.src) > 3 else ""
+                yield f"{rule.place} allows it to {listed}{more}, and not to {src}"
 
 
 def _circumstances(pairs: Pairs) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,17 +109,22 @@ def _paths(edits: Iterable[Edit]) -> str:
 
 
 def prove(
-    tree: Tree, change: Change, words: Mapping[str, str] | None = None
+    tree: Tree,
+    change: Change,
+    words: Mapping[str, str] | None = None,
+    passed_over: Collection[str] = (),
 ) -> tuple[Loaded, tuple[str, ...]]:
     """The tailnet as it would be, and the other roots that see a changed file.
 
     `InvalidTailnet` with the new errors, if there are any; `Refused` if they are in
-    another root. `words` are names that the change gives to what had other ones.
+    another root. `words` are names that the change gives to what had other ones;
+    errors with a code that is `passed_over` are somebody else's matter.
     """
     words = words or {}
     after = Edited(tree.source, change)
     loaded, findings = judged(after, tree.root)
     found = new_errors(tree.findings, findings, words=words)
+    found = tuple(each for each in found if each.code not in passed_over)
     if found:
         raise InvalidTailnet(found)
     others = other_roots(tree, [each.file for each in change.files])

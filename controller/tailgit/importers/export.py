@@ -80,6 +80,7 @@ class _Export:
         self.listed(rules, "nodeAttrs", self.node_attr)
         self.listed(tests, "tests", self.test)
         self.listed(tests, "sshTests", self.ssh_test)
+        self.people_who_end()
         page = Page()
         for name in _KEYED:
             self.keyed(page, name)
@@ -204,6 +205,19 @@ class _Export:
         help_ = "export again afterwards"
         self.notes.append(Note("not-enforced", at, message, help_))
         return f" (Ends with {end}: export again then.)"
+
+    def people_who_end(self) -> None:
+        """Tailscale would go on letting them in."""
+        users, devices = self.tailnet.users, self.tailnet.devices
+        ends = [(name, each.expires, each.place) for name, each in users.items()]
+        ends += [(name, each.expires, each.place) for name, each in devices.items()]
+        for name, expires, place in ends:
+            if expires is not None:
+                end = deadline_text(expires)
+                message = f"`{shown(name)}` ends with {end}, and Tailscale's policy "
+                message += "has no deadlines"
+                help_ = "take them out there on that day"
+                self.notes.append(Note("not-enforced", place, message, help_))
 
     def no_rules(self, page: Page) -> None:
         """Absent rules would allow everything; here the tailnet decides."""

@@ -68,9 +68,21 @@ def _rows(report: Report, names: int) -> Iterator[tuple[Cell, ...]]:
             (f"{full_name(line.src, names)}{who_it_is(line.src, names)}",),
             (f"{full_name(line.dst, names)}{who_it_is(line.dst, names)}",),
             (ports_text(line),),
-            (deadline_text(line.until),) if line.until is not None else (),
+            (*_until(line), *_endings(line)),
             tuple(because(each, here) for each in line.reasons),
         )
+
+
+def _until(line: Line) -> Cell:
+    return (deadline_text(line.until),) if line.until is not None else ()
+
+
+def _endings(line: Line) -> Iterator[str]:
+    """The devices of both ends that end by themselves, whatever the rule says."""
+    ends = {m.name: m.until for m in (*line.src.members, *line.dst.members)}
+    for name, until in sorted(ends.items()):
+        if until is not None:
+            yield f"{name} ends with {deadline_text(until)}"
 
 
 def _all_lines(report: Report) -> Iterator[tuple[Line, Party]]:
@@ -93,7 +105,7 @@ def _plain(text: str) -> str:
 COLUMNS = (
     *("party", "source", "source_devices", "source_subnets", "destination"),
     *("destination_devices", "destination_subnets", "own_devices", "ports", "apps"),
-    *("until", "rules", "descriptions"),
+    *("until", "devices_that_end", "rules", "descriptions"),
 )
 
 
@@ -117,7 +129,8 @@ def _csv_row(party: str, line: Line) -> Iterator[str]:
     yield "yes" if line.is_self else "no"
     yield str(line.ports)
     yield _joined(line.apps)
-    yield deadline_text(line.until) if line.until is not None else ""
+    yield _joined(_until(line))
+    yield _joined(_endings(line))
     yield _joined(f"{r.rule.place.file}:{r.rule.place.line}" for r in line.reasons)
     yield _joined(filter(None, map(description, line.reasons)))
 
