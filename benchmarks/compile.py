@@ -23,9 +23,10 @@ from time import process_time
 from tailgit.compile import Bundle, Compiler
 from tailgit.model.addresses import ipv4_of, ipv6_of, listen_port_of
 from tailgit.model.findings import Place
+from tailgit.model.policy import Rule
 from tailgit.model.ports import parse_ip
 from tailgit.model.selectors import Selector, parse_selector
-from tailgit.model.tailnet import Device, Endpoint, Group, Rule, Tailnet, User
+from tailgit.model.tailnet import Device, Endpoint, Group, Tailnet, User
 
 LIMIT = 6.0
 ROUNDS = 15

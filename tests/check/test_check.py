@@ -13,7 +13,8 @@ from tailgit.check import check
 from tailgit.check.routes import check_routes
 from tailgit.load import load
 from tailgit.model.findings import Finding, Place
-from tailgit.model.tailnet import AutoApprovers, Device, Route, Tailnet
+from tailgit.model.policy import AutoApprovers
+from tailgit.model.tailnet import Device, Route, Tailnet
 from tests.load.files import ACME, HEAD, write
 
 HERE = Place("a.yaml")

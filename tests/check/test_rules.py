@@ -17,9 +17,10 @@ from tailgit.check import check
 from tailgit.check.rules import check_rules
 from tailgit.load import load
 from tailgit.model.findings import Finding, Place
+from tailgit.model.policy import Rule
 from tailgit.model.ports import Ports
 from tailgit.model.selectors import Selector, parse_selector
-from tailgit.model.tailnet import Device, Group, Host, Rule, Tailnet
+from tailgit.model.tailnet import Device, Group, Host, Tailnet
 from tests.load.files import HEAD, write
 
 ONE_POSTURE = "srcPosture: ['posture:a']"

@@ -29,9 +29,10 @@ from tailgit.load import load
 from tailgit.model.addresses import Network
 from tailgit.model.codes import CODES
 from tailgit.model.findings import Finding, Place
+from tailgit.model.policy import NodeAttr
 from tailgit.model.ports import ALL, Ports
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Device, NodeAttr, Route, Tailnet, User
+from tailgit.model.tailnet import Device, Route, Tailnet, User
 from tests.conformance.answers_ssh import answer_node_attrs, answer_ssh
 
 Json = dict[str, Any]

@@ -18,21 +18,9 @@ from ipaddress import (
 from typing import Any
 
 from tailgit.model.findings import Place
+from tailgit.model.policy import Condition, NodeAttr, Posture, SshRule, SshTest
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import (
-    Condition,
-    Device,
-    Group,
-    Host,
-    NodeAttr,
-    Posture,
-    Route,
-    SshRule,
-    SshTest,
-    TagOwner,
-    Tailnet,
-    User,
-)
+from tailgit.model.tailnet import Device, Group, Host, Route, TagOwner, Tailnet, User
 
 Json = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailgit.load.postures import ConditionError, parse_condition
-from tailgit.model.tailnet import Attribute
+from tailgit.model.policy import Attribute
 from tests.load.policies import errors, tailnet_of
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tailgit.model.findings import Place
+from tailgit.model.policy import App
 from tailgit.model.ports import Ports, parse_ip
 from tailgit.model.selectors import Kind, SelectorError, parse_selector
-from tailgit.model.tailnet import App
 from tests.load.policies import errors, sentences, tailnet_of
 
 SELF = "autogroup:self can only be used with users, groups, or supported autogroups"

@@ -14,9 +14,10 @@ from functools import cached_property
 from ipaddress import ip_network
 
 from tailgit.model.addresses import Address, Network
+from tailgit.model.policy import Rule
 from tailgit.model.ports import Range
 from tailgit.model.selectors import Kind, Selector, parse_selector
-from tailgit.model.tailnet import Device, Rule, Tailnet
+from tailgit.model.tailnet import Device, Tailnet
 from tests.oracle.meanings import INTERNET, holds
 
 ICMP_PROTOCOLS = (1, 58)

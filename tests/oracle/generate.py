@@ -27,15 +27,12 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from tailgit.model.addresses import Network
+from tailgit.model.policy import AutoApprovers, Condition, IpSet, Posture
 from tailgit.model.tailnet import (
-    AutoApprovers,
-    Condition,
     Device,
     Endpoint,
     Group,
     Host,
-    IpSet,
-    Posture,
     Route,
     TagOwner,
     Tailnet,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, ip_network, summarize_address_range
 
 from tailgit.model.addresses import Network
-from tailgit.model.tailnet import Attribute, Condition
+from tailgit.model.policy import Attribute, Condition
 
 _PUBLIC = (
     ("0.0.0.0", "9.255.255.255"),

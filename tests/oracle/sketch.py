@@ -5,18 +5,10 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from tailgit.model.findings import Place
+from tailgit.model.policy import AutoApprovers, Rule
 from tailgit.model.ports import parse_ip
 from tailgit.model.selectors import parse_selector
-from tailgit.model.tailnet import (
-    AutoApprovers,
-    Device,
-    Group,
-    Host,
-    Route,
-    Rule,
-    Tailnet,
-    User,
-)
+from tailgit.model.tailnet import Device, Group, Host, Route, Tailnet, User
 from tests.oracle.generate import public_key
 
 PLACE = Place("tailnet.yaml")

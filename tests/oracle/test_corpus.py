@@ -22,9 +22,10 @@ import pytest
 
 from tailgit.access import Relation
 from tailgit.model.findings import Place
+from tailgit.model.policy import Rule
 from tailgit.model.ports import WITH_PORTS, parse_acl
 from tailgit.model.selectors import parse_selector
-from tailgit.model.tailnet import Rule, Tailnet
+from tailgit.model.tailnet import Tailnet
 from tests.conformance.answers import read_policy
 from tests.oracle.naive import Judge
 from tests.oracle.packets import inbound

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from tailgit.model.findings import Place
+from tailgit.model.policy import App, Rule
 from tailgit.model.ports import Ports, parse_acl, parse_ip
 from tailgit.model.selectors import Kind, Selector, parse_selector
-from tailgit.model.tailnet import App, Host, Rule, Tailnet
+from tailgit.model.tailnet import Host, Tailnet
 from tests.oracle.packets import NOWHERE
 
 RANGES = (

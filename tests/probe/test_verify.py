@@ -9,8 +9,9 @@ import pytest
 
 from tailgit.lab import Lab
 from tailgit.model.findings import Place
+from tailgit.model.policy import Target, Test
 from tailgit.model.selectors import parse_selector
-from tailgit.model.tailnet import Device, Group, Tailnet, Target, Test, User
+from tailgit.model.tailnet import Device, Group, Tailnet, User
 from tailgit.probe import Outcome, Probe, Result
 from tailgit.probe.report import as_json, as_text
 from tailgit.probe.verify import Verdict, expectations, verify

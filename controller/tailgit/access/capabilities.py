@@ -18,8 +18,9 @@ from tailgit.access.postures import wanted_postures
 from tailgit.access.relation import Relation
 from tailgit.access.rules import WITH_A_SELF, Ids, Side, Term
 from tailgit.model.addresses import Network
+from tailgit.model.policy import Rule
 from tailgit.model.selectors import Kind
-from tailgit.model.tailnet import Device, Rule
+from tailgit.model.tailnet import Device
 
 Networks = tuple[Network, ...]
 

@@ -16,9 +16,10 @@ from tailgit.access.relation import Relation
 from tailgit.access.ssh_tests import run_ssh_tests
 from tailgit.load.bare import with_stand_ins
 from tailgit.model.findings import Finding
+from tailgit.model.policy import Target, Test
 from tailgit.model.ports import DEFAULT_PROTOCOLS
 from tailgit.model.selectors import Kind
-from tailgit.model.tailnet import Tailnet, Target, Test
+from tailgit.model.tailnet import Tailnet
 
 
 def run_tests(

@@ -28,9 +28,10 @@ from tailgit.access.matching import (
 )
 from tailgit.access.selectors import active_devices
 from tailgit.model.deadline import Deadline, deadline_text
+from tailgit.model.policy import Rule
 from tailgit.model.ports import NAMES
 from tailgit.model.selectors import IDENTITY, Kind
-from tailgit.model.tailnet import Device, Rule, Tailnet
+from tailgit.model.tailnet import Device, Tailnet
 
 __all__ = ["End", "Explanation", "ends", "explain", "rules_between"]
 

@@ -20,9 +20,9 @@ from tailgit.access.extents import Extent, extent_of, union
 from tailgit.access.parties import Parties, Party
 from tailgit.access.postures import wanted_postures
 from tailgit.access.rules import WITH_A_SELF, Term, without
+from tailgit.model.policy import Rule
 from tailgit.model.ports import Ports
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Rule
 
 OWN = "autogroup:self"
 

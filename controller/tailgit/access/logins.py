@@ -23,9 +23,10 @@ from tailgit.access.ssh import (
     ssh_decision,
 )
 from tailgit.model.deadline import Deadline
+from tailgit.model.policy import SshRule
 from tailgit.model.ports import TCP
 from tailgit.model.selectors import Kind
-from tailgit.model.tailnet import Device, SshRule, Tailnet
+from tailgit.model.tailnet import Device, Tailnet
 
 PORT = 22
 

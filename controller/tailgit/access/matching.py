@@ -21,9 +21,10 @@ from tailgit.access.routes import (
 from tailgit.access.rules import WITH_A_SELF
 from tailgit.access.selectors import is_identity_of, prefixes_of
 from tailgit.model.addresses import INTERNET, Network
+from tailgit.model.policy import Rule
 from tailgit.model.ports import ICMP, ICMPV6, TCP, UDP
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import BARE, Rule, Tailnet
+from tailgit.model.tailnet import BARE, Tailnet
 
 
 @dataclass(frozen=True, slots=True)

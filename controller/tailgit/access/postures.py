@@ -13,7 +13,8 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 
-from tailgit.model.tailnet import Attribute, Condition, Device, Rule, Tailnet
+from tailgit.model.policy import Attribute, Condition, Rule
+from tailgit.model.tailnet import Device, Tailnet
 
 Attributes = Mapping[str, Attribute]
 

@@ -22,9 +22,10 @@ from tailgit.access.deadlines import Until, deadline_order, last_of
 from tailgit.access.postures import wanted_postures
 from tailgit.access.selectors import is_identity_of, prefixes_of
 from tailgit.model.addresses import Network
+from tailgit.model.policy import Rule
 from tailgit.model.ports import Ports
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Rule, Tailnet
+from tailgit.model.tailnet import Tailnet
 
 Ids = frozenset[int]
 """Terms by number."""

@@ -21,8 +21,9 @@ from typing import Literal
 from tailgit.access.postures import attributes_of, meets
 from tailgit.access.selectors import active_devices, is_identity_of
 from tailgit.model.addresses import Address
+from tailgit.model.policy import SshRule
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Device, SshRule, Tailnet
+from tailgit.model.tailnet import Device, Tailnet
 
 ROOT = "root"
 NONROOT = "autogroup:nonroot"

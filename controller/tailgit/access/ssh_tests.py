@@ -14,8 +14,9 @@ from tailgit.access.selectors import devices_of
 from tailgit.access.ssh import DENY, Admission, Decision, person_of, ssh_lists
 from tailgit.load.bare import with_stand_ins
 from tailgit.model.findings import Finding, Place
+from tailgit.model.policy import SshTest
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Device, SshTest, Tailnet
+from tailgit.model.tailnet import Device, Tailnet
 
 FAILED = "ssh-test-failed"
 

@@ -23,9 +23,10 @@ from tailgit.access.ssh_tests import run_ssh_tests
 from tailgit.load.bare import with_stand_ins
 from tailgit.model.deadline import Deadline
 from tailgit.model.findings import Finding, Place
+from tailgit.model.policy import Attribute, Rule, SshTest, Target, Test
 from tailgit.model.ports import DEFAULT_PROTOCOLS
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Attribute, Rule, SshTest, Tailnet, Target, Test
+from tailgit.model.tailnet import Tailnet
 
 MOST_WAYS = 3
 """Shown of one failure: a group of many devices has as many."""

@@ -13,8 +13,9 @@ from tailgit.access.selectors import prefix_of
 from tailgit.load.located import Items, Map
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Origin, Place
+from tailgit.model.policy import Rule, Target, Test
 from tailgit.model.selectors import Selector
-from tailgit.model.tailnet import Device, Rule, Tailnet, Target, Test
+from tailgit.model.tailnet import Device, Tailnet
 from tailgit.model.text import shown
 
 Entry = tuple[Hashable, str, Place]

@@ -8,8 +8,9 @@ from tailgit.access.selectors import devices_of
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.near import Near
+from tailgit.model.policy import Rule, Test
 from tailgit.model.selectors import ANYBODY_AT, Kind, Selector
-from tailgit.model.tailnet import Rule, Tailnet, Test
+from tailgit.model.tailnet import Tailnet
 from tailgit.model.text import shown
 
 _WITH_A_SELF = {Kind.USER, Kind.GROUP, Kind.MEMBER, Kind.ROLE, Kind.DOMAIN}

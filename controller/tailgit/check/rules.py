@@ -18,9 +18,10 @@ from tailgit.access.selectors import active_devices, prefix_of
 from tailgit.check.within import Containment
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
+from tailgit.model.policy import Rule
 from tailgit.model.ports import ALL, TCP, UDP, Ports
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Device, Rule, Tailnet
+from tailgit.model.tailnet import Device, Tailnet
 from tailgit.model.text import shown
 
 Written = Mapping[Place, Sequence[Rule]]

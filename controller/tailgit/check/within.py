@@ -41,9 +41,10 @@ from tailgit.access.routes import covers
 from tailgit.access.selectors import prefix_of
 from tailgit.model.addresses import Network
 from tailgit.model.findings import Place
+from tailgit.model.policy import App, Rule
 from tailgit.model.ports import Ports
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import App, Rule, Tailnet
+from tailgit.model.tailnet import Tailnet
 
 Side = Literal["src", "dst"]
 

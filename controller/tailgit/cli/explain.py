@@ -16,7 +16,7 @@ from tailgit.errors import Exit, UsageError
 if TYPE_CHECKING:
     from tailgit.access import Explanation
     from tailgit.access.logins import Login
-    from tailgit.model.tailnet import Rule, SshRule
+    from tailgit.model.policy import Rule, SshRule
 
 MOST_NOTES = 5
 """Printed; a group of many devices has as many reasons. JSON has all of them."""
@@ -145,7 +145,7 @@ def _text(answer: Explanation | Login) -> str:
 def _opens(rule: Rule | SshRule) -> str:
     """What a rule lets through, and until when."""
     from tailgit.model.deadline import deadline_text
-    from tailgit.model.tailnet import Rule
+    from tailgit.model.policy import Rule
 
     if not isinstance(rule, Rule):
         return f"{rule.action} {', '.join(rule.users)}"
@@ -171,7 +171,7 @@ def _json(answer: Explanation | Login) -> str:
 
 def _json_rule(rule: Rule | SshRule) -> dict[str, object]:
     from tailgit.model.deadline import deadline_text
-    from tailgit.model.tailnet import Rule
+    from tailgit.model.policy import Rule
 
     found: dict[str, object] = {
         "file": rule.place.file,

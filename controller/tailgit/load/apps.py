@@ -12,7 +12,7 @@ import re
 from tailgit.load.located import Items, Map
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding
-from tailgit.model.tailnet import App
+from tailgit.model.policy import App
 
 _NAME = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+/[^\s]+")
 _TAILSCALE = "tailscale.com/"

@@ -19,9 +19,10 @@ from tailgit.load.unite import Sections
 from tailgit.model.addresses import RESERVED, TAILSCALE
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
+from tailgit.model.policy import Rule
 from tailgit.model.ports import EVERYTHING
 from tailgit.model.selectors import ROLES, Kind, Selector
-from tailgit.model.tailnet import BARE, Device, Rule, Tailnet, User
+from tailgit.model.tailnet import BARE, Device, Tailnet, User
 
 _IPV4 = IPv4Network("100.64.0.0/10")
 _IPV6 = IPv6Network("fd7a:115c:a1e0::/48")

@@ -24,8 +24,8 @@ from tailgit.model.addresses import INTERNET, Network
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.near import Near
+from tailgit.model.policy import IpSet
 from tailgit.model.selectors import parse_address
-from tailgit.model.tailnet import IpSet
 from tailgit.model.text import shown
 
 MAX_RANGES = 200_000

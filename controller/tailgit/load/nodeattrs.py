@@ -11,8 +11,8 @@ from tailgit.load.selectors import Selectors, texts
 from tailgit.load.unite import Sections
 from tailgit.model.addresses import RESERVED, Network
 from tailgit.model.findings import Place
+from tailgit.model.policy import NodeAttr
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import NodeAttr
 
 
 def read_node_attr(item: Map, at: Place, selectors: Selectors) -> NodeAttr:

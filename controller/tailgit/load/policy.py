@@ -21,15 +21,7 @@ from tailgit.load.tests import Examples
 from tailgit.load.unite import Sections
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding
-from tailgit.model.tailnet import (
-    IpSet,
-    NodeAttr,
-    Posture,
-    Rule,
-    SshRule,
-    SshTest,
-    Test,
-)
+from tailgit.model.policy import IpSet, NodeAttr, Posture, Rule, SshRule, SshTest, Test
 
 MAX_WIDTH = 250_000
 """Entries of a rule's src times those of its dst; of a test, accept times deny."""

@@ -18,7 +18,7 @@ from tailgit.load.unite import Sections
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding
 from tailgit.model.near import Near
-from tailgit.model.tailnet import Attribute, Condition, Operator, Posture
+from tailgit.model.policy import Attribute, Condition, Operator, Posture
 from tailgit.model.text import shown
 
 _ATTRIBUTE = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*:[A-Za-z0-9_][A-Za-z0-9_./-]*)\s*")

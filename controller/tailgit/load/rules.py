@@ -25,9 +25,9 @@ from tailgit.load.remarks import comment_above
 from tailgit.load.selectors import Selectors, texts
 from tailgit.load.unite import Document
 from tailgit.model.findings import Place
+from tailgit.model.policy import Rule
 from tailgit.model.ports import PortError, Ports, parse_acl, parse_ip
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Rule
 from tailgit.model.text import shown
 
 _MANY_PORTS = 'quote the whole, "tag:db:22,80"'

@@ -16,8 +16,8 @@ from tailgit.load.selectors import Selectors, texts
 from tailgit.load.tests import Examples, attributes
 from tailgit.load.unite import Document
 from tailgit.model.findings import Place
+from tailgit.model.policy import SshRule, SshTest
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import SshRule, SshTest
 from tailgit.model.text import shown
 
 MAX_CHECK_PERIOD = 168 * 3600

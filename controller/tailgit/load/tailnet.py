@@ -25,8 +25,8 @@ from tailgit.load.unite import Sections
 from tailgit.model.addresses import RESERVED, Network
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
+from tailgit.model.policy import AutoApprovers
 from tailgit.model.tailnet import (
-    AutoApprovers,
     Controller,
     Generated,
     Group,

@@ -18,9 +18,9 @@ from tailgit.load.selectors import Selectors, texts
 from tailgit.load.unite import Sections
 from tailgit.model.codes import ABSENCES, finding
 from tailgit.model.findings import Finding, Place
+from tailgit.model.policy import Attribute, Target, Test
 from tailgit.model.ports import WITH_PORTS, protocol_number
 from tailgit.model.selectors import Kind, Selector
-from tailgit.model.tailnet import Attribute, Target, Test
 from tailgit.model.text import shown
 
 _ONE_PORT = 'write one target for each port, "db-1:22", "db-1:80"'

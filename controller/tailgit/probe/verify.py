@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from tailgit.access.selectors import active_devices, addresses_in, devices_of
 from tailgit.model.addresses import Address
 from tailgit.model.findings import Place
+from tailgit.model.policy import Target, Test
 from tailgit.model.ports import NAMES, TCP, UDP
 from tailgit.model.selectors import Kind
-from tailgit.model.tailnet import Device, Tailnet, Target, Test
+from tailgit.model.tailnet import Device, Tailnet
 from tailgit.probe.executor import Executor
 from tailgit.probe.probes import Outcome, Probe, Protocol, Result, listening
 
