@@ -86,8 +86,8 @@ def test_pipelines(tmp_path: Path, forge: str, file: str) -> None:
     assert "tailgit check infra/net --" in text
     assert "trunk" in text or forge == "gitlab"
     findings: list[object] = []
-    assert read_yaml(text.encode(), file, findings)  # type: ignore[arg-type]
-    assert [f.code for f in findings if f.code != "yaml-key"] == []  # type: ignore[attr-defined]
+    assert read_yaml(text.encode(), file, findings)
+    assert [f.code for f in findings if f.code != "yaml-key"] == []
     assert not (folder / ".git").exists()
 
 
