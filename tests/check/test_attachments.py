@@ -153,3 +153,22 @@ def test_a_slot_is_kept_for_a_disabled_device(tmp_path: Path) -> None:
     )
     (said,) = found(tmp_path, devices, "slot-clash")
     assert (said.place.line, said.see[0].line) == (4, 3)
+
+
+def test_exit_nodes_are_approved_as_the_engine_approves(tmp_path: Path) -> None:
+    """A role or a domain among the approvers counts, too: no false alarm."""
+    text = (
+        "users: {ana@acme.com: {role: admin}}\ngrants: []\n"
+        "devices: {vps: {owner: ana@acme.com, exitNode: true}}\n"
+        "autoApprovers: {exitNode: [%s]}\n"
+    )
+    for who, approved in (
+        ("autogroup:admin", True),
+        ('"user:*@acme.com"', True),
+        ("autogroup:auditor", False),
+    ):
+        write(tmp_path, {"tailnet.yaml": HEAD, "a.yaml": text % who})
+        tailnet = load(tmp_path).tailnet
+        assert tailnet is not None, who
+        codes = [each.code for each in check(tailnet)]
+        assert ("route-not-approved" in codes) != approved, who

@@ -81,8 +81,8 @@ def test_route_overlap_is_found_as_pairs_say(routes: list[tuple[int, int]]) -> N
     devices = {
         f"d{index}": Device(
             name=f"d{index}",
-            ipv4=ip_address("100.64.0.9"),  # type: ignore[arg-type]
-            ipv6=ip_address("fd00::9"),  # type: ignore[arg-type]
+            ipv4=ip_address("100.64.0.9"),
+            ipv6=ip_address("fd00::9"),
             listen_port=1,
             place=HERE,
             routes=(Route(prefix, Place("a.yaml", index + 1)),),
@@ -92,8 +92,8 @@ def test_route_overlap_is_found_as_pairs_say(routes: list[tuple[int, int]]) -> N
     tailnet = Tailnet(
         name="acme",
         domain="acme.internal",
-        ipv4=ip_network("100.64.0.0/10"),  # type: ignore[arg-type]
-        ipv6=ip_network("fd00::/48"),  # type: ignore[arg-type]
+        ipv4=ip_network("100.64.0.0/10"),
+        ipv6=ip_network("fd00::/48"),
         place=HERE,
         devices=devices,
         auto_approvers=AutoApprovers(),

@@ -346,8 +346,8 @@ def world(seed: int, given: tuple[Rule, ...]) -> Tailnet:
     return Tailnet(
         name="x",
         domain="x.org",
-        ipv4=ip_network("100.64.0.0/10"),  # type: ignore[arg-type]
-        ipv6=ip_network("fd00::/48"),  # type: ignore[arg-type]
+        ipv4=ip_network("100.64.0.0/10"),
+        ipv6=ip_network("fd00::/48"),
         place=Place("t"),
         groups=groups,
         hosts=HOSTS,

@@ -110,7 +110,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[Surroundings]:
     given: list[Surroundings] = []
     examine = tailgit.check.examine
 
-    def noting(loaded, around):  # type: ignore[no-untyped-def]
+    def noting(loaded, around):
         given.append(around)
         return examine(loaded, around)
 

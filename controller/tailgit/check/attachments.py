@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tailgit.access.routes import is_exit_node
 from tailgit.access.selectors import active_devices
 from tailgit.model.codes import finding
 from tailgit.model.findings import Finding, Place
 from tailgit.model.near import Near
-from tailgit.model.selectors import Kind, SelectorError, parse_selector
 from tailgit.model.tailnet import Delivery, Device, Tailnet
 from tailgit.model.text import shown
 
@@ -110,38 +110,16 @@ class _Devices:
 
 def _not_approved(tailnet: Tailnet) -> Iterator[Finding]:
     """Exit nodes that offer themselves and that nobody has approved."""
-    offering = [each for each in active_devices(tailnet).values() if each.exit_node]
-    if not offering:
-        return
-    approvers = _approvers(tailnet)
-    for device in offering:
-        own = device.tags  # as in rules: a tagged device has no user
-        if not own and device.owner is not None:
-            own = (device.owner, "autogroup:member")
-        if own and approvers.isdisjoint(own):
+    for device in active_devices(tailnet).values():
+        own = device.tags[0] if device.tags else device.owner
+        if device.exit_node and own and not is_exit_node(tailnet, device):
             yield finding(
                 "route-not-approved",
                 _at(device, "exitNode"),
                 f"the exit node `{device.name}` is not approved, so it carries "
                 "nobody's traffic to the internet",
-                f"add `{shown(own[0])}` to `autoApprovers.exitNode`",
+                f"add `{shown(own)}` to `autoApprovers.exitNode`",
             )
-
-
-def _approvers(tailnet: Tailnet) -> frozenset[str]:
-    """Tags, logins and `autogroup:member` that may be exit nodes, groups resolved."""
-    found: set[str] = set()
-    for text in dict.fromkeys(tailnet.auto_approvers.exit_node):
-        try:
-            selector = parse_selector(text, devices=(), hosts=())
-        except SelectorError:
-            continue  # check_references has said so
-        if selector.kind is Kind.GROUP:
-            group = tailnet.groups.get(selector.value)
-            found.update(group.members if group else ())
-        elif selector.kind in (Kind.USER, Kind.TAG, Kind.MEMBER):
-            found.add(selector.value)
-    return frozenset(found)
 
 
 def _at(device: Device, key: str) -> Place:

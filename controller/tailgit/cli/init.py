@@ -88,9 +88,11 @@ def init(
 
 
 def _forge(text: str | None) -> Forge | None:
-    if text not in (None, "github", "gitlab"):
-        raise UsageError(f"no pipeline for `{text}`", "--ci github or --ci gitlab")
-    return text  # type: ignore[return-value]  # mypy does not narrow by `in`
+    match text:
+        case None | "github" | "gitlab":
+            return text
+        case _:
+            raise UsageError(f"no pipeline for `{text}`", "--ci github or --ci gitlab")
 
 
 def _must_be_free(path: Path) -> None:

@@ -8,7 +8,7 @@ that two people would share afterwards is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tailgit.edit.fmt.tree import Collection, Entry, Scalar
@@ -116,9 +116,8 @@ def _texts(
             yield entry, value, at
         return
     if isinstance(value, (Map, Items)):
-        steps: list[str | int] = list(value)
-        if isinstance(value, Items):
-            steps = list(range(len(value)))
-        for inner, step in zip(entry.value.entries, steps, strict=True):
-            one = value[step]  # type: ignore[index]  # a Map has keys, Items indices
+        pairs: Iterable[tuple[str | int, object]] = (
+            value.items() if isinstance(value, Map) else enumerate(value)
+        )
+        for inner, (step, one) in zip(entry.value.entries, pairs, strict=True):
             yield from _texts(inner, one, value.at(step))

@@ -111,12 +111,11 @@ def _keys(value: Map | Items) -> dict[int, list[str]]:
 
 def _surrogates(value: Map | Items) -> Iterator[Finding]:
     """Halves of a character, `\\ud83d` alone: no text in UTF-8 can have one."""
-    mapping_ = isinstance(value, Map)
     pairs = value.items() if isinstance(value, Map) else enumerate(value)
     for step, inner in pairs:
         texts = [each for each in (step, inner) if isinstance(each, str)]
         if any("\ud800" <= c <= "\udfff" for text in texts for c in text):
-            at = value.key(str(step)) if mapping_ else value.at(step)  # type: ignore[union-attr]  # mapping_ is that test
+            at = value.key(str(step)) if isinstance(value, Map) else value.at(step)
             message = f"half of a character in `{shown(' '.join(texts)[:60])}`"
             yield finding("bad-character", at, message, "write the whole character")
         if isinstance(inner, (Map, Items)):

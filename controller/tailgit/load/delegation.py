@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Any
 
 from tailgit.load.globs import fits
-from tailgit.load.located import Items, Map
+from tailgit.load.located import Map, texts_of
 from tailgit.model.addresses import Network
 from tailgit.model.findings import Place
 
@@ -71,19 +70,9 @@ def read_delegation(folder: str, about: Map, section: Map) -> Delegation:
     )
 
 
-def _items(value: object) -> Iterable[Any]:
-    return value if isinstance(value, Items) else ()
-
-
-def located(value: object) -> Iterator[tuple[int, str]]:
-    for index, each in enumerate(_items(value)):
-        if isinstance(each, str):
-            yield index, each
-
-
 def texts(value: object) -> Iterator[str]:
     """One text, or each of a list."""
     if isinstance(value, str):
         yield value
-    for _, each in located(value):
+    for _, each in texts_of(value):
         yield each

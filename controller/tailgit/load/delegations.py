@@ -24,11 +24,10 @@ from tailgit.load.delegation import (
     POWERS,
     USER_POWERS,
     Delegation,
-    located,
     read_delegation,
 )
 from tailgit.load.globs import fits
-from tailgit.load.located import Items, Map
+from tailgit.load.located import Items, Map, texts_of
 from tailgit.load.unite import Document, Sections, parts
 from tailgit.model.addresses import Network
 from tailgit.model.codes import finding
@@ -232,7 +231,7 @@ class _Folder:
         if isinstance(owner, str) and not self.delegation.allows("owners", owner):
             what = f"give a device to `{shown(owner)}`"
             yield self.finding(about.at("owner"), what, "widen its `owners`")
-        for index, tag in located(about.get("tags")):
+        for index, tag in texts_of(about.get("tags")):
             if not self.delegation.allows("tags", tag):
                 what = f"put `{shown(tag)}` on a device"
                 yield self.finding(about.at("tags", index), what, "widen its `tags`")
@@ -253,7 +252,7 @@ class _Folder:
         for item in value:
             if not isinstance(item, Map):
                 continue
-            for index, text in located(item.get(side)):
+            for index, text in texts_of(item.get(side)):
                 if not self.opens(text.strip(), with_ports=section == "acls"):
                     at = item.at(side, index)
                     verb = "open" if side == "dst" else "give attributes to"
@@ -285,7 +284,7 @@ class _Folder:
     def addresses(self, value: Map) -> Iterator[Finding]:
         """The addresses of aliases and ipsets: within the delegated subnets."""
         for key, inner in value.items():
-            entries = [(None, inner)] if isinstance(inner, str) else located(inner)
+            entries = [(None, inner)] if isinstance(inner, str) else texts_of(inner)
             for index, text in entries:
                 word = text.split()[-1] if text.split() else ""
                 if not self.inside(word):

@@ -14,7 +14,7 @@ from typing import Any
 
 from tailgit.load.deadlines import read_deadline
 from tailgit.load.hostkeys import is_ssh_key
-from tailgit.load.located import Items, Map
+from tailgit.load.located import Map, texts_of
 from tailgit.load.networks import parse_network
 from tailgit.load.unite import Sections
 from tailgit.model.addresses import (
@@ -164,7 +164,7 @@ class _Builder:
 
     def endpoints(self, about: Map) -> tuple[Endpoint, ...]:
         found = []
-        for index, text in _located(about.get("endpoints")):
+        for index, text in texts_of(about.get("endpoints")):
             endpoint = _endpoint(text)
             if endpoint is not None:
                 found.append(endpoint)
@@ -342,10 +342,4 @@ def _attributes(about: Map) -> tuple[tuple[str, str | int | bool], ...]:
 
 
 def _texts(items: Any) -> list[str]:
-    return [str(text) for _, text in _located(items)]
-
-
-def _located(items: Any) -> list[tuple[int, str]]:
-    if not isinstance(items, Items):
-        return []
-    return [(index, each) for index, each in enumerate(items) if isinstance(each, str)]
+    return [str(text) for _, text in texts_of(items)]

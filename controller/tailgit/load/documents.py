@@ -6,7 +6,6 @@ Each file is read, typed and judged on its own; then `unite` makes one of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from tailgit.load.attributes import NAME as ATTRIBUTES
 from tailgit.load.attributes import find_attributes
@@ -14,7 +13,7 @@ from tailgit.load.bare import bare_policy
 from tailgit.load.decode import MAX_FILE_BYTES, is_too_large
 from tailgit.load.globs import Globs
 from tailgit.load.inner import inner_roots, without_inner
-from tailgit.load.located import Items, Map
+from tailgit.load.located import Map, texts_of
 from tailgit.load.reading import read_file
 from tailgit.load.secrets import MAX_SCANNED_BYTES, Suspects, find_secrets
 from tailgit.load.source import (
@@ -203,7 +202,7 @@ def _odd_name(entry: Entry) -> Finding:
 
 
 def _unused_excludes(sections: Map, excludes: Globs, findings: list[Finding]) -> None:
-    for index, exclude in _texts(sections.get("exclude")):
+    for index, exclude in texts_of(sections.get("exclude")):
         if not excludes.is_used(exclude):
             findings.append(
                 finding(
@@ -224,7 +223,7 @@ def _with_included(
 ) -> list[Entry]:
     """The documents and what `include` adds to them."""
     by_path = {entry.path: entry for entry in documents}
-    for index, include in _texts(sections.get("include")):
+    for index, include in texts_of(sections.get("include")):
         place = sections["include"].at(index)
         path = _normal(root, include)
         entry = source.entry(path) if path else None
@@ -273,11 +272,3 @@ def _within_limits(
         )
     )
     return False
-
-
-def _texts(section: Any) -> Iterator[tuple[int, str]]:
-    """The text items of a list, with their indices; nothing if it is no list."""
-    if isinstance(section, Items):
-        for index, each in enumerate(section):
-            if isinstance(each, str):
-                yield index, each

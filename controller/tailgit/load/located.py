@@ -8,6 +8,7 @@ the garbage collector nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from tailgit.model.findings import Place
@@ -76,6 +77,14 @@ class Items(list[Any]):
     def at(self, *path: str | int) -> Place:
         """The place of the value at `path`, or of what holds it if it is absent."""
         return _at(self, path)
+
+
+def texts_of(value: object) -> Iterator[tuple[int, str]]:
+    """The texts of a list with their indices; nothing if it is no list."""
+    if isinstance(value, Items):
+        for index, each in enumerate(value):
+            if isinstance(each, str):
+                yield index, each
 
 
 def _at(value: Map | Items, path: tuple[str | int, ...]) -> Place:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from tailgit.load.located import Items, Map
+from tailgit.load.located import Items, Map, texts_of
 from tailgit.load.ports import ports_behind
 from tailgit.load.postures import named_postures
 from tailgit.load.unite import Sections
@@ -171,8 +171,4 @@ def entries(lists: list[Items]) -> Iterator[tuple[Map, Place]]:
 
 def texts(item: Map, key: str) -> Iterator[tuple[int, str]]:
     """The texts of a list in a mapping, each with its index."""
-    items = item.get(key)
-    if isinstance(items, Items):
-        for index, each in enumerate(items):
-            if isinstance(each, str):
-                yield index, each
+    return texts_of(item.get(key))

@@ -133,34 +133,6 @@ def _entry(path: str, status: os.stat_result) -> Entry:
     return Entry(path, "submodule" if stat.S_ISDIR(status.st_mode) else "special")
 
 
-class Overlay:
-    """A source with other content for one file: what an edit would make of it."""
-
-    commit: str | None = None
-
-    def __init__(self, below: Source, path: str, data: bytes) -> None:
-        self._below = below
-        self._path = path
-        self._data = data
-
-    def entries(self, below: str) -> Sequence[Entry]:
-        return self._below.entries(below)
-
-    def entry(self, path: str) -> Entry | None:
-        return self._below.entry(path)
-
-    def read(self, paths: Iterable[str]) -> Mapping[str, bytes]:
-        found = dict(self._below.read(paths))
-        return found | ({self._path: self._data} if self._path in found else {})
-
-    def beginnings(self, paths: Sequence[str], most: int) -> Iterator[bytes]:
-        for path in paths:
-            if path == self._path:
-                yield self._data[:most]
-            else:
-                yield from self._below.beginnings([path], most)
-
-
 class Revision:
     """The files of one commit, from git's object store."""
 

@@ -1,7 +1,7 @@
 """Every finding that exists: its code, whose rule it breaks, how grave it is.
 
 Layer `policy` is Tailscale's own notion of a valid policy; layer `tailgit` is ours on
-top and stricter (DESIGN, opinion 7). `docs/findings.md` has a heading for each code,
+top and stricter (DESIGN, opinion 7). `docs/findings/` has a page for each code,
 and `tests/invalid` a folder for each one that load or check issues.
 """
 

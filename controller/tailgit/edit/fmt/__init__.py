@@ -15,6 +15,8 @@ from tailgit.edit.fmt.writer import write_file
 from tailgit.errors import SourceError
 from tailgit.load.decode import decode
 from tailgit.load.located import Items, Map, Quoted
+from tailgit.load.remarks import comment_above
+from tailgit.load.unite import Document
 from tailgit.load.whole import foreign, is_foreign
 from tailgit.load.yaml import read_yaml
 from tailgit.model.findings import Finding, Place
@@ -91,25 +93,12 @@ def _data(value: Any) -> Any:
 
 
 def _descriptions(text: str, document: Map) -> Iterator[tuple[Place, str]]:
-    """What stands as comment directly above each mapping in a section's list.
-
-    As `load` reads it: over lines with nothing but a dash, up to another line.
-    """
-    lines = text.split("\n")
+    """What `load` takes for the description of each mapping in a section's list."""
+    whole = Document(document.file, document, text.split("\n"))
     for section in document.values():
         if not isinstance(section, Items):
             continue
         for index, item in enumerate(section):
             if isinstance(item, Map):
                 at = section.at(index)
-                yield at, _comment_above(lines, at.line - 2)
-
-
-def _comment_above(lines: list[str], index: int) -> str:
-    while index >= 0 and lines[index].strip() == "-":
-        index -= 1
-    comment: list[str] = []
-    while index >= 0 and lines[index].lstrip().startswith("#"):
-        comment.append(lines[index].strip().lstrip("#").strip())
-        index -= 1
-    return " ".join(filter(None, reversed(comment)))
+                yield at, comment_above(whole, at)
