@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -262,3 +263,12 @@ def test_a_policy_alone_is_answered_for_who_it_names(
     assert run([*question, "--exit-code"]) == Exit.DONE
     question[2] = "10.9.9.9:80"
     assert run([*question, "--exit-code"]) == Exit.INVALID
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown"])
+def test_a_review_sees_which_devices_end(
+    office: Path, capsys: Capture, form: str
+) -> None:
+    """In a table as in the text: an end of the device, not only one of the rule."""
+    said = unescape(asked(capsys, office, "--to", "printer", "--format", form))
+    assert "ben-phone ends with 2098-05-31" in said

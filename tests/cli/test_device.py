@@ -505,3 +505,31 @@ def test_names_are_escaped(repo: Path, capsys: Capture) -> None:
     printed = capsys.readouterr().out
     assert "\u200b" not in printed
     assert "-  # evil\\u200b\n" in printed
+
+
+def test_add_does_not_wait_for_others_tests(tmp_path: Path, capsys: Capture) -> None:
+    """The first device makes the tests run; what they miss is not its fault."""
+    rules = (
+        "tagOwners: {tag:a: [], tag:b: []}\n"
+        "grants: [{src: [tag:a], dst: [tag:b], ip: ['tcp:22']}]\n"
+        "tests: [{src: tag:a, accept: ['tag:b:22']}]\n"
+    )
+    write(tmp_path, {"tailnet.yaml": HEAD, "rules.yaml": rules})
+    assert run(["check", str(tmp_path), "--no-local"]) == Exit.INVALID
+    for name in ("a", "b"):
+        words = ["device", "add", f"x-{name}", "--tag", f"tag:{name}"]
+        assert run([*words, "--repo", str(tmp_path)]) == Exit.DONE
+        assert "new " in capsys.readouterr().out
+    assert run(["check", str(tmp_path), "--no-local"]) == Exit.DONE
+
+
+def test_add_in_a_folder_writes_there(tmp_path: Path) -> None:
+    """A team adds to its own folder, and leads its editor to the schema."""
+    files = {"tailnet.yaml": HEAD, "rules.yaml": "tagOwners: {tag:a: []}\ngrants: []"}
+    write(tmp_path, {**files, "teams/x/.keep": "", ".tailgit/schema.json": "{}"})
+    team = tmp_path / "teams" / "x"
+    assert run(["device", "add", "d", "--tag", "tag:a", "--repo", str(team)]) == 0
+    assert (team / "d.yaml").read_text() == (
+        "# yaml-language-server: $schema=../../.tailgit/schema.json\n"
+        "devices:\n  d:\n    tags: [tag:a]\n"
+    )

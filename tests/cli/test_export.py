@@ -208,3 +208,14 @@ def test_examples_of_logins_name_machines_by_address(
     (pinned / "policy.yaml").unlink()
     (pinned / "policy.hujson").write_text(out)
     assert run(["check", str(pinned), "--no-local"]) == Exit.DONE
+
+
+def test_people_and_devices_that_end_are_named(acme: Path, capsys: Capture) -> None:
+    """Tailscale would go on letting them in."""
+    file = acme / "ending.yaml"
+    file.write_text("devices: {old: {tags: [tag:db], expires: 2900-01-31}}\n")
+    assert run(["export", "policy", "--repo", str(acme)]) == Exit.DONE
+    assert (
+        "ending.yaml:1:11: not-enforced: `old` ends with 2900-01-31, and Tailscale's "
+        "policy has no deadlines\n  help: take them out there on that day\n"
+    ) in capsys.readouterr().err
