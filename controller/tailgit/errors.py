@@ -120,11 +120,13 @@ class BadAnswer(NodeError):
 
 
 class NodeRefused(NodeError):
-    """The node answered with an error; `code` is its word for it."""
+    """The node answered with an error; `code` is its word for it, `token` names the
+    lock where that is the reason."""
 
-    def __init__(self, node: str, code: str, message: str) -> None:
+    def __init__(self, node: str, code: str, message: str, token: str = "") -> None:
         super().__init__(node, message)
         self.code = code
+        self.token = token
 
 
 class LabError(TailgitError):

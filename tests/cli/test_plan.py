@@ -96,7 +96,7 @@ def test_the_help_explains_its_words(capsys: Capture) -> None:
 _QUESTION = """
 import sys, types
 from tailgit import cli
-from tailgit.cli.plan import agreed
+from tailgit.cli.fleet import agreed
 module = types.ModuleType("tailgit.cli.try_")
 def function():
     agreed("Shall it be?")

@@ -15,7 +15,9 @@ from tailgit.errors import NodeError, NodeRefused, Unreachable, UsageError
 from tailgit.model.tailnet import Delivery, Device, Ssh
 from tailgit.plan.file import dumps, loads, stale_because
 from tailgit.plan.observed import Observed, Peer
-from tailgit.plan.plan import History, Lineage, Plan, Row, State, Switch, make
+from tailgit.plan.plan import Desired, History, Lineage, Order, Plan
+from tailgit.plan.make import make
+from tailgit.plan.row import Row, State, Switch
 from tests.plan.small import (
     COMMIT,
     NEW,
@@ -44,7 +46,7 @@ def plan_of(
     one = one or device("db-1")
     bundles = {one.name: wanted} if wanted else {}
     answers = {one.name: seen} if seen else {}
-    return make(tailnet(one), bundles, answers, COMMIT, history)
+    return make(Desired(tailnet(one), bundles), answers, COMMIT, history, Order(), NOW)
 
 
 def row_of(*args: Observed | NodeError | None, **more: object) -> Row:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailgit.cli import inventory
-from tailgit.cli.plan import agreed
+from tailgit.cli.fleet import agreed
 from tailgit.cli.tailnet import Repo, valid_tailnet
 from tailgit.errors import Refused, SourceError, UsageError
 from tailgit.model.near import meant

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tailgit.cli.plan import agreed
+from tailgit.cli.fleet import agreed
 from tailgit.errors import InvalidTailnet, TailgitError, UsageError
 from tailgit.model.text import shown
 

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from tailgit.cli.tailnet import Format, Repo, valid
-from tailgit.errors import Exit, Refused, TailgitError
-
-if TYPE_CHECKING:
-    from tailgit.deploy.ssh import Executor
-    from tailgit.deploy.survey import Survey
-
-Commit = Annotated[
-    str | None, typer.Option(help="The git revision to bring to the nodes; else HEAD.")
-]
-Identity = Annotated[
-    Path | None,
-    typer.Option(
-        help="The SSH key to log in with: a private key, or a .pub file whose other "
-        "half the agent has. Else the agent's keys and those of ~/.ssh."
-    ),
-]
-Parallel = Annotated[
-    int, typer.Option(min=1, max=512, help="How many nodes are asked at a time.")
-]
+from tailgit.cli.carrying import refused
+from tailgit.cli.fleet import (
+    Allow,
+    Canary,
+    Commit,
+    Identity,
+    Only,
+    Parallel,
+    WaveSize,
+    field,
+    order_of,
+)
+from tailgit.cli.tailnet import Format, Repo
+from tailgit.errors import Exit
 
 
 def plan(
@@ -44,28 +37,42 @@ def plan(
         bool,
         typer.Option("--detailed-exitcode", help="Exit 2 if there is something to do."),
     ] = False,
+    only: Only = None,
+    canary: Canary = "",
+    wave_size: WaveSize = "25%",
+    allow: Allow = None,
     identity: Identity = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """Show what applying a commit would change on nodes.
 
     Compiles the commit (never the working tree), asks every node over SSH what it
-    runs, and compares. Nothing is written to any node.
+    runs, and compares both with what was applied last. Nothing is written to any node.
 
     A hot change interrupts nothing, a warm one sets addresses and routes anew, a cold
     one makes the interface anew. Each apply gives a node a new generation, counted
-    from 1; at boot it starts the one that was confirmed last.
+    from 1; at boot it starts the one that was confirmed last. `order` says which nodes
+    are switched together: a canary, those that lose something, the others, those that
+    leave, and the controller's own last.
+
+    Guards count what is hardly ever meant: devices removed, cut off, re-keyed or moved,
+    nodes that lose something, a lost record, a controller that locks itself out. One
+    that stops is let pass with --allow GUARD=REASON.
 
     Exit: 0 done, 2 changes are pending (--detailed-exitcode), 3 the tailnet is not
-    valid, 4 the plan can't be applied (an older commit, a shallow clone, no node
-    answered), 5 a node could not be read.
+    valid, 4 the plan can't be applied (a guard, an older commit, a shallow clone, no
+    node answered), 5 a node could not be read.
 
     Example: tailgit plan --out change.tgplan && tailgit apply change.tgplan
     """
     from tailgit.plan.file import dumps
     from tailgit.report.plan import plan_text
 
-    made = surveyed(repo, commit, connector(identity), parallel).plan
+    with field(repo, commit, identity, parallel) as nodes:
+        asked = order_of(
+            nodes.tailnet, only=only, canary=canary, wave_size=wave_size, allow=allow
+        )
+        made = nodes.survey(asked).plan
     if out is not None and not made.refusals:
         _keep(out, dumps(made))
     text = plan_text(made, apply_command(repo, commit, out))
@@ -75,56 +82,6 @@ def plan(
     if not made.complete:
         return Exit.INCOMPLETE
     return Exit.CHANGES if detailed_exitcode and made.steps else Exit.DONE
-
-
-def surveyed(
-    repo: Path, commit: str | None, executor: Executor, parallel: int
-) -> Survey:
-    """The plan for a commit and what carries it out, with progress on stderr."""
-    from tailgit.deploy.survey import survey
-
-    loaded = valid(repo, commit or "HEAD", for_nodes=True)
-    if loaded.tailnet is None or loaded.commit is None:
-        raise Refused("there is no tailnet in this commit")
-    if commit in (None, "HEAD"):
-        _say_what_is_not_committed(repo, loaded.root)
-    return asyncio.run(
-        survey(repo, loaded.tailnet, loaded.commit, executor, _observation, parallel)
-    )
-
-
-def _say_what_is_not_committed(repo: Path, root: str) -> None:
-    """A note on stderr: who edited a file and forgot to commit waits in vain."""
-    from tailgit.load.git import Repo as Repository
-    from tailgit.model.text import shown
-
-    changed = [
-        file.removeprefix(f"{root}/")
-        for file in Repository(repo).changed(root)
-        if file.endswith((".yaml", ".yml", ".json"))  # what a tailnet is made of
-    ]
-    if not changed:
-        return
-    more = f" and {len(changed) - 1} more have" if len(changed) > 1 else " has"
-    print(
-        f"note: {shown(changed[0])}{more} changes that are not committed; HEAD is "
-        "what counts",
-        file=sys.stderr,
-    )
-
-
-def connector(identity: Path | None) -> Executor:
-    """How nodes are reached, with the keys that `--identity` chooses."""
-    from tailgit.deploy import identity as keys
-    from tailgit.deploy.ssh import AsyncSsh
-
-    return AsyncSsh(keys.identity(identity))
-
-
-def refused(refusals: tuple[str, ...]) -> Refused:
-    """The error of a plan that can't be applied."""
-    more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
-    return Refused(f"{refusals[0]}{more}", "nothing was changed on any node")
 
 
 def apply_command(repo: Path, commit: str | None, out: Path | None) -> str:
@@ -137,25 +94,6 @@ def apply_command(repo: Path, commit: str | None, out: Path | None) -> str:
     if repo != Path():
         words += ["--repo", str(repo)]
     return shlex.join(words)
-
-
-def agreed(question: str) -> None:
-    """Ask before anything is changed; goes on only after a yes."""
-    if not typer.confirm(question, err=True):
-        raise TailgitError("nothing was changed")
-
-
-def progress(node: str, what: str) -> None:
-    """One line about one node, on stderr."""
-    from tailgit.model.text import shown
-
-    print(f"  {shown(node)}: {shown(what)}", file=sys.stderr, flush=True)
-
-
-def _observation(node: str, what: str) -> None:
-    """Progress of an observation: what goes well stands in the plan anyway."""
-    if what != "observed":
-        progress(node, what)
 
 
 def _keep(file: Path, text: str) -> None:

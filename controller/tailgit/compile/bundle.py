@@ -45,6 +45,11 @@ class Bundle:
         ).encode()
         return Bundle(node, listed, manifest, sha256(manifest).hexdigest())
 
+    @property
+    def peers(self) -> int:
+        """How many peers the node gets."""
+        return dict(self.files).get("wireguard.conf", b"").count(b"[Peer]\n")
+
     def tar(self) -> bytes:
         """The bundle as one tar; times, owners and modes are constants."""
         return make_tar((*self.files, ("manifest", self.manifest)))

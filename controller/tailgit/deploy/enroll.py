@@ -13,6 +13,7 @@ import shlex
 from dataclasses import dataclass
 from hashlib import sha256
 
+from tailgit.deploy.fleet import Contact
 from tailgit.deploy.hostkey import fingerprint, host_keys
 from tailgit.deploy.observe import observe
 from tailgit.deploy.request import understood
@@ -111,8 +112,9 @@ def own_key(device: Device, public_keys: tuple[str, ...]) -> str:
         raise Refused(
             f"{device.name} is declared with publicKey {declared}, the machine has "
             f"{', '.join(public_keys)}",
-            "rotation is not built yet: if the machine is right, take publicKey out "
-            "of the file and enrol again",
+            "for another key on the same machine: `tailgit device rotate`; if the "
+            "machine is right and was made anew, take publicKey out of the file and "
+            "enrol again",
         )
     if len(public_keys) > 1:
         raise Refused(
@@ -124,7 +126,11 @@ def own_key(device: Device, public_keys: tuple[str, ...]) -> str:
 
 async def prove(executor: Executor, tailnet: str, login: Login, key: str) -> Observed:
     """Log in as the controller will and observe; raises a `NodeError` if it can't."""
-    seen = await observe(executor, tailnet, login)
+    contact = Contact(executor, tailnet, login)
+    try:
+        seen = await observe(contact)
+    finally:
+        await contact.hang_up()
     if key not in seen.public_keys:
         raise BadAnswer(login.node, "it observes another key than it enrolled with")
     return seen

@@ -7,55 +7,54 @@ import re
 from collections.abc import Callable, Iterable
 
 from tailgit.deploy.answer import Answer
-from tailgit.deploy.request import ask
-from tailgit.deploy.ssh import Executor, Login
+from tailgit.deploy.fleet import Contact, Fleet
 from tailgit.errors import BadAnswer, NodeError
-from tailgit.plan.observed import Observed, Peer, Record
-
-PARALLEL = 32
-"""Nodes that are talked to at the same time unless somebody says otherwise."""
+from tailgit.plan.observed import (
+    Generation,
+    Hold,
+    Observed,
+    Peer,
+    Record,
+    Suspension,
+)
 
 Progress = Callable[[str, str], None]
 """Called with a node's name and a word or sentence about it."""
 
 _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_TOKEN = re.compile(r"[0-9a-f]{16}")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _PARTS = ("filter", "peers", "addresses", "routes", "names")
 
 
 async def observe_all(
-    executor: Executor,
-    tailnet: str,
-    logins: Iterable[Login],
-    progress: Progress,
-    parallel: int = PARALLEL,
+    fleet: Fleet, nodes: Iterable[str], progress: Progress
 ) -> dict[str, Observed | NodeError]:
     """What each node says, or why it says nothing; by name, nothing left out."""
-    gate = asyncio.Semaphore(parallel)
 
-    async def one(login: Login) -> tuple[str, Observed | NodeError]:
-        async with gate:
+    async def one(node: str) -> tuple[str, Observed | NodeError]:
+        async with fleet.at(node) as contact:
             try:
-                seen = await observe(executor, tailnet, login)
+                seen = await observe(contact)
             except NodeError as error:
-                progress(login.node, error.message)
-                return login.node, error
-            progress(login.node, "observed")
-            return login.node, seen
+                progress(node, error.message)
+                return node, error
+            progress(node, "observed")
+            return node, seen
 
-    return dict(await asyncio.gather(*(one(login) for login in logins)))
+    return dict(await asyncio.gather(*map(one, nodes)))
 
 
-async def observe(executor: Executor, tailnet: str, login: Login) -> Observed:
+async def observe(contact: Contact) -> Observed:
     """What one node says of itself; raises a `NodeError`."""
-    async with executor.connect(login) as session:
-        answer = await ask(session, login.node, "observe", tailnet)
-    return observed(login.node, answer)
+    return observed(contact.node, await contact.ask_twice("observe"))
 
 
 def observed(node: str, answer: Answer) -> Observed:
     """The value of an `observe` answer; `BadAnswer` where it lacks or garbles one."""
     try:
         current = _number(answer.one("current"))
+        state = _word(answer.one("record"), "none", "ok", "damaged")
         return Observed(
             node=node,
             version=answer.one("version"),
@@ -66,7 +65,7 @@ def observed(node: str, answer: Answer) -> Observed:
             live=_number(answer.one("live")),
             pending=_number(answer.one("pending")),
             rolledback=_number(answer.one("rolledback")),
-            record=None if current is None else _record(answer),
+            record=_record(answer) if state == "ok" else None,
             interface=_word(answer.one("interface"), "up", "down", "absent"),
             parts=(
                 *(
@@ -78,6 +77,16 @@ def observed(node: str, answer: Answer) -> Observed:
             listen_port=_number(answer.maybe("listenPort") or "none"),
             peers=tuple(map(_peer, answer.every("peer"))),
             foreign=tuple(sorted(answer.every("foreign"))),
+            serial=_count(answer.one("serial")),
+            damaged=state == "damaged",
+            generations=tuple(map(_generation, answer.every("generation"))),
+            confirm_in=_number(answer.maybe("confirmIn") or "none"),
+            hold=_hold(answer.maybe("lock")),
+            suspended=_suspension(answer),
+            behind=_word(answer.one("clock"), "ok", "behind") == "behind",
+            clock_high=_count(answer.one("clockHigh")),
+            free=_count(answer.one("free")),
+            drift=answer.every("drift"),
         )
     except ValueError as error:
         raise BadAnswer(
@@ -93,10 +102,47 @@ def _record(answer: Answer) -> Record:
         height=_count(answer.one("height")),
         kind=_word(answer.one("kind"), "apply", "rollback"),
         by=answer.one("by"),
-        at=answer.one("at"),
+        at=_instant(answer.one("at")),
         envelope=_hex(answer.one("envelope")),
         manifest=_hex(answer.one("manifest")),
     )
+
+
+def _generation(text: str) -> Generation:
+    number, commit, height, kind, at, envelope, manifest = text.split(" ")
+    return Generation(
+        _count(number),
+        _hex(commit),
+        _count(height),
+        _word(kind, "apply", "rollback"),
+        _instant(at),
+        _hex(envelope),
+        _hex(manifest),
+    )
+
+
+def _hold(text: str | None) -> Hold | None:
+    if text is None:
+        return None
+    token, commit, at, silent, by = text.split(" ", 4)
+    if not _TOKEN.fullmatch(token):
+        raise ValueError("a lock's token is none")
+    return Hold(token, _hex(commit), _instant(at), by, _count(silent))
+
+
+def _suspension(answer: Answer) -> Suspension | None:
+    until = answer.maybe("suspended")
+    if until is None:
+        return None
+    by, reason = answer.one("suspendedBy"), answer.one("suspendedReason")
+    return Suspension(_count(until), by, reason)
+
+
+def _instant(text: str) -> str:
+    """A time as envelopes write it: of one width, so it compares as text."""
+    if not _INSTANT.fullmatch(text):
+        raise ValueError("a time is none")
+    return text
 
 
 def _peer(text: str) -> Peer:

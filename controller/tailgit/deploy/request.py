@@ -7,8 +7,10 @@ from tailgit.deploy.ssh import Reply, Session
 from tailgit.errors import BadAnswer, NodeRefused
 from tailgit.model.text import shown
 
-SECONDS = {"observe": 45.0, "stage": 180.0, "activate": 120.0, "confirm": 60.0}
+SECONDS = {"stage": 180.0, "activate": 120.0, "rollback": 120.0}
 """Time limits; each holds the 20 seconds that a node waits for its own lock."""
+
+OTHERS = 60.0
 
 
 async def ask(
@@ -22,7 +24,9 @@ async def ask(
     """The answer `ok` of `node`; raises `NodeRefused` if it says no, else a
     `NodeError`."""
     reply = await session.run(
-        " ".join((verb, tailnet, *arguments)), stdin=stdin, seconds=SECONDS[verb]
+        " ".join((verb, tailnet, *arguments)),
+        stdin=stdin,
+        seconds=SECONDS.get(verb, OTHERS),
     )
     return understood(node, verb, tailnet, reply)
 
@@ -39,7 +43,8 @@ def understood(node: str, verb: str, tailnet: str, reply: Reply) -> Answer:
             node, f"{error.message}; it wrote: {shown(said[-1])}", error.help
         ) from None
     if answer.one("result") == "error":
-        raise NodeRefused(node, answer.one("error"), answer.one("message"))
+        token = answer.maybe("token") or ""
+        raise NodeRefused(node, answer.one("error"), answer.one("message"), token)
     if (answer.one("verb"), answer.one("tailnet")) != (verb, tailnet):
         raise BadAnswer(node, f"it answers another request than `{verb} {tailnet}`")
     return answer

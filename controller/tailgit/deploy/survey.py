@@ -1,24 +1,27 @@
 """The reading half of plan and apply: from a commit and its nodes to a `Plan`.
 
-Git says what is wanted and which commit is older, the nodes say what is; `plan.make`
-puts both together. Nothing is written anywhere.
+Git says what is wanted, which commit is older and what was applied last; the nodes say
+what is; `plan.make` puts it together. Nothing is written anywhere.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tailgit.compile import Bundle, compile_tailnet
-from tailgit.deploy.observe import PARALLEL, Progress, observe_all
-from tailgit.deploy.ssh import Executor, Login, login_of
-from tailgit.errors import TailgitError
+from tailgit.deploy.fleet import Fleet
+from tailgit.deploy.observe import Progress, observe_all
+from tailgit.deploy.ssh import Login, login_of
+from tailgit.errors import NodeError, TailgitError
 from tailgit.load import load
 from tailgit.load.git import Repo
-from tailgit.model.tailnet import Delivery, Tailnet
+from tailgit.model.tailnet import Delivery, Device, Tailnet
+from tailgit.plan.make import make
 from tailgit.plan.observed import Observed
-from tailgit.plan.plan import Commit, History, Lineage, Plan, make
+from tailgit.plan.plan import Commit, Desired, History, Lineage, Order, Plan
 
 COMPILED_BEFORE = 8
 """How many different older commits are compiled to say what changes against them."""
@@ -26,60 +29,114 @@ COMPILED_BEFORE = 8
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A plan and what carries it out: the compiled bundles and the ways to nodes."""
+    """A plan, what it rests on, and what carries it out."""
 
     plan: Plan
     bundles: Mapping[str, Bundle]
-    logins: Mapping[str, Login]
+    seen: Mapping[str, Observed | NodeError]
+
+
+def applied_ref(tailnet: str) -> str:
+    """The git ref that is the fleet's record: the last commit that every node got."""
+    return f"refs/tailgit/{tailnet}/applied"
 
 
 async def survey(
     path: Path,
     tailnet: Tailnet,
     sha: str,
-    executor: Executor,
+    fleet: Fleet,
     progress: Progress,
-    parallel: int = PARALLEL,
+    order: Order,
 ) -> Survey:
     """What bringing `tailnet`, read from commit `sha` of `path`, to its nodes means."""
     repository = Repo(path)
     bundles = compile_tailnet(tailnet)
-    logins = logins_of(tailnet, bundles)
-    seen = await observe_all(
-        executor, tailnet.name, logins.values(), progress, parallel
+    applied = repository.ref(applied_ref(tailnet.name))
+    known = history(repository, path, sha, [applied] if applied else [], History())
+    leaving = leaving_of(
+        known.declared.get(applied), tailnet, known.before.get(applied)
     )
+    logins = logins_of({**tailnet.devices, **leaving}, {*bundles, *leaving})
+    fleet.call(logins.values())
+    seen = await observe_all(fleet, logins, progress)
     records = {
         one.record.commit: one.record.height
         for one in seen.values()
         if isinstance(one, Observed) and one.record
     }
-    commit = Commit(sha, repository.subject(sha), repository.height(sha))
     before = sorted(records, key=lambda old: (-records[old], old))
-    plan = make(tailnet, bundles, seen, commit, history(repository, path, sha, before))
-    return Survey(plan, bundles, logins)
+    known = history(repository, path, sha, before, known)
+    known = replace(known, applied=applied)
+    farewells = {name: farewell(tailnet, each) for name, each in leaving.items()}
+    commit = Commit(sha, repository.subject(sha), repository.height(sha))
+    desired = Desired(tailnet, bundles, leaving, farewells)
+    plan = make(desired, seen, commit, known, order, int(time.time()))
+    return Survey(plan, {**bundles, **farewells}, seen)
 
 
-def logins_of(tailnet: Tailnet, bundles: Mapping[str, Bundle]) -> dict[str, Login]:
-    """The nodes that get their bundle over SSH and are enrolled, and the way there."""
+def logins_of(devices: Mapping[str, Device], nodes: Iterable[str]) -> dict[str, Login]:
+    """Those of `nodes` that get their bundle over SSH and are enrolled, and the way."""
     found = {}
-    for name, device in tailnet.devices.items():
-        login = login_of(device)
-        if name in bundles and device.delivery is Delivery.SSH and login is not None:
+    for name in sorted(nodes, key=str.encode):
+        login = login_of(devices[name])
+        if devices[name].delivery is Delivery.SSH and login is not None:
             found[name] = login
     return found
 
 
-def history(repository: Repo, path: Path, sha: str, before: Iterable[str]) -> History:
+def leaving_of(
+    base: Tailnet | None, head: Tailnet, before: Mapping[str, Bundle] | None
+) -> dict[str, Device]:
+    """Devices that `base` brought a bundle to and `head` does not have any more."""
+    if base is None:
+        return {}
+    stay = {name for name, device in head.devices.items() if not device.disabled}
+    stay |= {old for name in stay for old in head.devices[name].formerly}
+    keys = {device.public_key for device in head.devices.values()}
+    return {
+        name: device
+        for name, device in base.devices.items()
+        if name in (before or {}) and name not in stay
+        if name in head.devices or device.public_key not in keys
+    }
+
+
+def farewell(tailnet: Tailnet, device: Device) -> Bundle:
+    """What a device gets that leaves: its own addresses, no peer and no rule."""
+    alone = replace(
+        tailnet,
+        devices={device.name: replace(device, disabled=False)},
+        users={},
+        rules=(),
+        ssh_rules=(),
+        tests=(),
+    )
+    return compile_tailnet(alone)[device.name]
+
+
+def history(
+    repository: Repo,
+    path: Path,
+    sha: str,
+    before: Iterable[str],
+    known: History,
+) -> History:
     """What git knows of the commits `before`, the newest first, seen from `sha`."""
     if repository.is_shallow():
         return History(shallow=True)
-    lineage: dict[str, Lineage] = {}
-    bundles: dict[str, Mapping[str, Bundle]] = {}
+    lineage = dict(known.lineage)
+    bundles, declared = dict(known.before), dict(known.declared)
     for old in before:
+        if old in lineage:
+            continue
         lineage[old] = _lineage(repository, old, sha)
-        if lineage[old] is not Lineage.UNKNOWN and len(bundles) < COMPILED_BEFORE:
-            bundles[old] = _compiled(path, old)
-    return History(lineage=lineage, before=bundles)
+        if lineage[old] is Lineage.UNKNOWN or len(bundles) >= COMPILED_BEFORE:
+            continue
+        tailnet = _declared(path, old)
+        if tailnet is not None:
+            declared[old], bundles[old] = tailnet, compile_tailnet(tailnet)
+    return History(lineage=lineage, before=bundles, declared=declared)
 
 
 def _lineage(repository: Repo, old: str, sha: str) -> Lineage:
@@ -88,17 +145,19 @@ def _lineage(repository: Repo, old: str, sha: str) -> Lineage:
             return Lineage.UNKNOWN
         if repository.is_ancestor(old, sha):
             return Lineage.ANCESTOR
+        if repository.is_ancestor(sha, old):
+            return Lineage.DESCENDANT
     except TailgitError:
         return Lineage.UNKNOWN
     return Lineage.NOT_ANCESTOR
 
 
-def _compiled(path: Path, sha: str) -> Mapping[str, Bundle]:
-    """What `sha` compiles to here; nothing if it does not, which only costs detail."""
+def _declared(path: Path, sha: str) -> Tailnet | None:
+    """What `sha` says; None if it can't be read here, which only costs detail."""
     try:
         loaded = load(path, sha)
     except TailgitError:
-        return {}
-    if loaded.tailnet is None or any(found.is_error for found in loaded.findings):
-        return {}
-    return compile_tailnet(loaded.tailnet)
+        return None
+    if any(found.is_error for found in loaded.findings):
+        return None
+    return loaded.tailnet

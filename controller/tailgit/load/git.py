@@ -106,6 +106,12 @@ class Repo:
             )
         return sha.strip()
 
+    def ref(self, name: str) -> str:
+        """The id that a full ref name (`refs/…`) stands for; "" if there is none."""
+        return (
+            self._run("rev-parse", "--verify", "-q", name, none_on=(1,)) or ""
+        ).strip()
+
     def height(self, sha: str) -> int:
         """How many commits lead to this one, itself included."""
         return int(self._text("rev-list", "--count", self.resolve(sha), "--"))

@@ -35,6 +35,18 @@ class Difference:
     peers_changed: tuple[str, ...] = ()
     lines: tuple[Lines, ...] = ()
 
+    @property
+    def takes(self) -> bool:
+        """Whether anybody may lose something by it."""
+        lost = any(each.what == "filter" and each.removed for each in self.lines)
+        return bool(lost or self.peers_removed or self.peers_changed)
+
+    @property
+    def gives(self) -> bool:
+        """Whether anybody may gain something by it."""
+        got = any(each.what == "filter" and each.added for each in self.lines)
+        return bool(got or self.peers_added or self.peers_changed)
+
 
 def difference(old: Bundle | None, new: Bundle) -> Difference:
     """What `new` changes against `old`; None stands for a node without anything."""

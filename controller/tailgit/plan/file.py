@@ -8,12 +8,15 @@ its orders is worse than one that asks for new ones.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from tailgit.errors import UsageError
+from tailgit.guard.guard import Guard
 from tailgit.plan.difference import Difference, Lines
-from tailgit.plan.plan import Commit, Plan, Row, State, Switch
+from tailgit.plan.order import Wave
+from tailgit.plan.plan import Commit, Order, Plan
+from tailgit.plan.row import Row, State, Switch
 
 FORMAT_VERSION = 1
 
@@ -60,8 +63,19 @@ def _plan(found: dict[str, Any]) -> Plan:
         compiled=str(found["compiled"]),
         rows=tuple(_row(row) for row in found["rows"]),
         refusals=tuple(found["refusals"]),
+        waves=tuple(
+            Wave(each["kind"], tuple(each["nodes"])) for each in found["waves"]
+        ),
+        guards=tuple(map(_guard, found["guards"])),
+        kind=found["kind"],
+        base=str(found["base"]),
         tailgit=str(found["tailgit"]),
     )
+
+
+def _guard(found: dict[str, Any]) -> Guard:
+    listed = {key: tuple(found[key]) for key in ("devices", "why")}
+    return Guard(**{**found, **listed})
 
 
 def _row(found: dict[str, Any]) -> Row:
@@ -94,6 +108,8 @@ def stale_because(kept: Plan, now: Plan) -> tuple[str, ...]:
     """
     if (kept.tailnet, kept.commit.sha) != (now.tailnet, now.commit.sha):
         return (f"it is for {_what(kept)}, not for {_what(now)}",)
+    if kept.kind != now.kind:
+        return (f"it is for {kept.kind}, not for {now.kind}",)
     if kept.compiled != now.compiled:
         return ("the commit compiles to something else here (another tailgit?)",)
     rows = {row.node: row for row in kept.rows}
@@ -115,4 +131,24 @@ def _same(before: Row, now: Row) -> bool:
         now.state,
         now.manifest,
         now.observed,
+    )
+
+
+def resumed(kept: Plan, now: Plan) -> Plan:
+    """What is left to do of `kept`, which is not stale: its order, today's rows."""
+    left = {row.node for row in now.steps}
+    waves = (
+        Wave(wave.kind, tuple(node for node in wave.nodes if node in left))
+        for wave in kept.waves
+    )
+    return replace(now, waves=tuple(wave for wave in waves if wave.nodes))
+
+
+def order_of(kept: Plan) -> Order:
+    """What was asked for when `kept` was planned, to plan it again."""
+    left_out = any(row.state is State.LEFT_OUT for row in kept.rows)
+    return Order(
+        kept.kind,
+        only=frozenset(row.node for row in kept.steps) if left_out else None,
+        allow={guard.name: guard.reason for guard in kept.guards if guard.reason},
     )

@@ -28,6 +28,45 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Generation:
+    """One that a node keeps; its digests are those of two files (hex)."""
+
+    number: int
+    commit: str
+    height: int
+    kind: str
+    at: str
+    envelope: str
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Who applies to a node at the moment; `silent` is seconds without a request."""
+
+    token: str
+    commit: str
+    at: str
+    by: str
+    silent: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.by} holds it since {self.at} for {self.commit[:7]} "
+            f"(lock {self.token}, silent for {self.silent} s)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """Until when (epoch seconds) a node takes nothing, who said so and why."""
+
+    until: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """A WireGuard peer as it stands; `handshake` is epoch seconds, 0 for none yet."""
 
@@ -44,7 +83,10 @@ class Observed:
 
     `interface` is up, down or absent; `parts` are (filter, peers, addresses, routes,
     names) with ok, differs or absent, judged by the node against what it runs, and
-    guard, which is at work (ok) or absent.
+    guard, which is at work (ok) or absent. `damaged` means that the node has a current
+    generation whose record can't be read. `confirm_in` is seconds until a pending
+    generation is given up, `free` KiB on the disk. `behind` is a clock that is before
+    what is known to be past, `clock_high` the latest time (epoch) that it ever showed.
     """
 
     node: str
@@ -62,13 +104,32 @@ class Observed:
     listen_port: int | None
     peers: tuple[Peer, ...]
     foreign: tuple[str, ...]
+    serial: int = 0
+    damaged: bool = False
+    generations: tuple[Generation, ...] = ()
+    confirm_in: int | None = None
+    hold: Hold | None = None
+    suspended: Suspension | None = None
+    behind: bool = False
+    clock_high: int = 0
+    free: int = 0
+    drift: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of what a plan rests on: all but the clock and the traffic."""
+        """SHA-256 (hex) of what a plan rests on: what is, without what passes by."""
         facts = asdict(self)
-        del facts["time"], facts["peers"]
+        for passing in _PASSING:
+            del facts[passing]
         return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def newest(self) -> str:
+        """The latest `at` (RFC 3339, UTC) of an order that the node has; "" for none.
+
+        It takes no order from before (docs/node-protocol.md, Order in time).
+        """
+        return max((one.at for one in self.generations), default="")
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -84,5 +145,13 @@ class Observed:
             found.append(f"runs generation {self.live}, confirmed is {self.current}")
         if self.interface != "up":
             found.append(f"interface {self.interface}")
+        if self.behind:
+            found.append("its clock is behind: what has a deadline is off")
         found += [f"{part} {state}" for part, state in self.parts if state != OK]
         return tuple(found)
+
+
+_PASSING = (
+    *("time", "peers", "generations", "confirm_in", "hold", "suspended"),
+    *("clock_high", "free", "drift"),
+)

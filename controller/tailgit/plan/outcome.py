@@ -14,22 +14,29 @@ from tailgit.plan.plan import Plan
 class Result(StrEnum):
     """How it ended for one node.
 
-    `failed` is a node that keeps what it had; `unconfirmed` one that may run the new
-    generation now and starts the old one at its next boot.
+    `failed` is a node that keeps what it had, `rolled-back` one that ran the new
+    generation and has the old one again; `unconfirmed` one that may run the new
+    generation now and goes back to the old one by itself, within the confirm timeout.
     """
 
     APPLIED = "applied"
     UNCHANGED = "unchanged"
     FAILED = "failed"
+    ROLLED_BACK = "rolled-back"
     UNCONFIRMED = "unconfirmed"
     UNREACHABLE = "unreachable"
     NOT_ENROLLED = "not-enrolled"
     NOT_STARTED = "not-started"
+    SUSPENDED = "suspended"
+    LEFT_OUT = "left-out"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One node; `code` is its word for an error, `phase` where it happened."""
+    """One node; `code` is its word for an error, `phase` where it happened.
+
+    `seconds` is how long it took from the switch to the confirmation.
+    """
 
     node: str
     result: Result
@@ -37,10 +44,25 @@ class Outcome:
     phase: str = ""
     code: str = ""
     message: str = ""
+    seconds: float = 0.0
 
 
-_AGAIN = {Result.UNCONFIRMED, Result.UNREACHABLE, Result.NOT_STARTED}
-_PASSING = {"busy", "not-pending", "activation-failed", "io"}
+_WHOLE = {Result.APPLIED, Result.UNCHANGED, Result.SUSPENDED, Result.LEFT_OUT}
+_AGAIN = {
+    *(Result.UNCONFIRMED, Result.UNREACHABLE, Result.NOT_STARTED, Result.ROLLED_BACK),
+}
+_PASSING = {
+    *(
+        "busy",
+        "not-pending",
+        "activation-failed",
+        "io",
+        "no-space",
+        "locked",
+        "changed",
+    ),
+    *("not-armed", "differs"),
+}
 """Words of a node for what may be otherwise the next time (docs/node-protocol.md)."""
 
 
@@ -63,6 +85,8 @@ class Applied:
 
     @property
     def exit(self) -> Exit:
-        """5 as soon as one node did not get what it should have."""
-        whole = {Result.APPLIED, Result.UNCHANGED}
-        return Exit.DONE if set(self.counts) <= whole else Exit.INCOMPLETE
+        """5 as soon as one node did not get what it should have.
+
+        What was suspended or left out on purpose is no failure, and is always named.
+        """
+        return Exit.DONE if set(self.counts) <= _WHOLE else Exit.INCOMPLETE

@@ -15,7 +15,8 @@ from enum import StrEnum
 from tailgit.model.text import shown
 from tailgit.plan.difference import Difference
 from tailgit.plan.outcome import Applied, Outcome, Result
-from tailgit.plan.plan import Plan, Row, State, Switch
+from tailgit.plan.plan import Plan
+from tailgit.plan.row import Row, State, Switch
 
 COLUMNS = 100
 NAMED = 6
@@ -25,12 +26,21 @@ _MARKS = {
     State.FIRST: "+",
     State.CHANGE: "~",
     State.REPAIR: "!",
+    State.LEAVING: "-",
+    State.LEFT_OUT: "=",
+    State.SUSPENDED: "x",
     State.UNREACHABLE: "?",
     State.REFUSED: "x",
     State.NOT_ENROLLED: ".",
 }
 _TOGETHER = (State.IN_SYNC, State.NOT_DELIVERED)
 """States without anything to say about the single device: listed on one line."""
+
+_KINDS = {
+    "canary": "canary",
+    "leaving": "taken off the tailnet",
+    "controller": "the controller's own",
+}
 
 _SWITCHES = {
     Switch.HOT: "hot",
@@ -52,6 +62,7 @@ def plan_text(plan: Plan, command: str) -> str:
         lines += _wrapped(
             f"  = {_words(state)}:  ", " ".join(map(shown, names)), "    "
         )
+    lines += [*_order(plan), *_guards(plan)]
     lines += ["", f"compiled {plan.compiled}"]
     lines += _wrapped("", f"Plan {plan.digest[:8]}: {_counted(plan.counts)}.", "  ")
     return "\n".join([*lines, *_last(plan, command)]) + "\n"
@@ -80,6 +91,28 @@ def _last(plan: Plan, command: str) -> list[str]:
     if plan.complete:
         return [f"Nothing to do: every node has what {plan.commit.sha[:7]} says."]
     return ["Nothing to do on the nodes that answered; the others were not read."]
+
+
+def _order(plan: Plan) -> list[str]:
+    """Which nodes are switched together, where it is more than one step."""
+    if len(plan.waves) < 2:
+        return []
+    lines = [""]
+    for number, wave in enumerate(plan.waves, start=1):
+        kind = "" if wave.kind == "wave" else f" ({_KINDS[wave.kind]})"
+        lines += _wrapped(f"  {number}  ", f"{_named(wave.nodes)}{kind}", "     ")
+    return ["", "Order", *lines[1:]]
+
+
+def _guards(plan: Plan) -> list[str]:
+    """The guards that found something; those that stop stand below as refusals."""
+    lines: list[str] = []
+    for guard in plan.guards:
+        if guard.devices and not guard.stops:
+            passed = f"; let pass: {shown(guard.reason)}" if guard.reason else ""
+            mark = "!" if guard.reason else "ok"
+            lines += _wrapped(f"  {mark:3}", f"{guard.text}{passed}", "     ")
+    return ["", "Guards", *lines] if lines else []
 
 
 def _row(row: Row, width: int) -> list[str]:

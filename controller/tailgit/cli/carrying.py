@@ -1,0 +1,202 @@
+"""Carry a plan out for a command: ask, sign, go on until all is done, write it down."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailgit.cli.fleet import Field, agreed, progress
+from tailgit.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from tailgit.deploy.survey import Survey
+    from tailgit.plan.observed import Observed
+    from tailgit.plan.outcome import Applied
+    from tailgit.plan.plan import Plan
+
+SigningKey = Annotated[
+    Path | None,
+    typer.Option(
+        help="The SSH key to sign with: a private key, or a .pub file whose other "
+        "half the agent has. Else git's user.signingkey where gpg.format is ssh, "
+        "else ~/.ssh/id_ed25519."
+    ),
+]
+ConfirmTimeout = Annotated[
+    int,
+    typer.Option(
+        metavar="SECONDS",
+        min=15,
+        max=3600,
+        help="After so long without our confirmation a node goes back by itself.",
+    ),
+]
+BreakLock = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LOCK",
+        help="Break a lock that somebody left behind, by the name that the refusal "
+        "gives (repeatable). Whoever held it can't go on.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a plan is carried out; `asked` means that a person has to agree first."""
+
+    asked: bool
+    signing_key: Path | None = None
+    confirm_timeout: int = 90
+    break_locks: Sequence[str] = ()
+
+
+def refused(refusals: Sequence[str]) -> Refused:
+    """The error of a plan that can't be applied."""
+    more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+    return Refused(f"{refusals[0]}{more}", "nothing was changed on any node")
+
+
+def must_ask(decided: object) -> bool:
+    """Whether a person has to agree; `UsageError` where nobody is there to."""
+    if decided:
+        return False
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "nobody is here to say yes",
+            "give a PLANFILE, --compiled DIGEST or --yes",
+        )
+    return True
+
+
+def carry_out(field: Field, found: Survey, manner: Manner) -> tuple[Applied, str]:
+    """Do what the plan of `found` says; what became of it, and the key that signed.
+
+    Raises `Locked` and `SigningError`; nothing was switched then.
+    """
+    from tailgit.deploy.apply import Applying
+    from tailgit.deploy.delivery import deliveries
+    from tailgit.deploy.sign import sign
+    from tailgit.deploy.sign import signing_key as key_of
+    from tailgit.deploy.switch import Terms
+
+    plan, seen = found.plan, _answered(found)
+    key, sent = "", {}
+    if plan.steps:
+        _unlocked(field, plan, seen, manner.break_locks)
+        key = key_of(manner.signing_key, field.repo, Path.home())
+        if manner.asked:
+            count = len(plan.steps)
+            agreed(f"Apply this to {'1 node' if count == 1 else f'{count} nodes'}?")
+        sent = deliveries(
+            plan,
+            found.bundles,
+            {node: one.newest for node, one in seen.items()},
+            by=who(field.repo),
+            at=datetime.now(UTC),
+            sign=lambda statement: sign(statement, plan.tailnet, key),
+        )
+
+    async def apply() -> Applied:
+        stop = asyncio.Event()
+        with _interruptible(stop):
+            return await Applying(
+                plan,
+                sent,
+                seen,
+                field.fleet,
+                secrets.token_hex(8),
+                progress,
+                stop,
+                Terms(confirm=manner.confirm_timeout),
+            ).run()
+
+    return field.runner.run(apply()), _in_words(key)
+
+
+def _answered(found: Survey) -> dict[str, Observed]:
+    from tailgit.plan.observed import Observed
+
+    return {n: one for n, one in found.seen.items() if isinstance(one, Observed)}
+
+
+def _unlocked(
+    field: Field, plan: Plan, seen: dict[str, Observed], broken: Sequence[str]
+) -> None:
+    """Break the locks that were named; raises `Locked` for one that was not."""
+    from tailgit.deploy.stage import locked
+    from tailgit.errors import NodeRefused
+
+    async def unlock(node: str, token: str) -> None:
+        async with field.fleet.at(node) as contact:
+            await contact.ask_twice("unlock", token)
+        progress(node, f"broke lock {token}")
+
+    for row in plan.steps:
+        hold = seen[row.node].hold
+        if hold is None:
+            continue
+        if hold.token not in broken:
+            raise locked(NodeRefused(row.node, "locked", str(hold), hold.token))
+        field.runner.run(unlock(row.node, hold.token))
+
+
+def _in_words(key: str) -> str:
+    """A signing key for people: its fingerprint, and its file if it is in one."""
+    from tailgit.deploy.hostkey import fingerprint
+    from tailgit.deploy.sign import public_half
+    from tailgit.errors import SigningError
+
+    if not key:
+        return ""
+    try:
+        name = fingerprint(public_half(key))
+    except (SigningError, ValueError):
+        return key
+    return f"{name} ({key})" if Path(key).is_file() else name
+
+
+@contextmanager
+def _interruptible(stop: asyncio.Event) -> Iterator[None]:
+    """The first Ctrl-C sets `stop`; then it has its usual meaning again."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def interrupted() -> None:
+        print("finishing the nodes under way; again to leave now", file=sys.stderr)
+        stop.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+    for number in signals:
+        loop.add_signal_handler(number, interrupted)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def who(repo: Path) -> str:
+    """Who applies, for the record on the nodes: git's identity, else user and host."""
+    import getpass
+    import socket
+
+    from tailgit.errors import SourceError
+    from tailgit.load.git import Repo as Repository
+
+    try:
+        return Repository(repo).identity()
+    except SourceError:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
