@@ -5,7 +5,9 @@ test on standard output `N NODE VERB MOMENT` and to wait on standard input for w
 shall happen there: `go`, `die` (SIGKILL), `cut` (the connection is gone), `half` (the
 request breaks off in the middle of what it sends). What tailgit prints goes to a file.
 
-    python driver.py OUTPUT WORD...
+What `stage` sends is kept in the folder SENT, the one before it as NODE.older.
+
+    python driver.py OUTPUT SENT WORD...
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
+from pathlib import Path
 
 from tailgit import cli
 from tailgit.deploy.ssh import AsyncSsh, Login, Reply, Session
@@ -40,6 +43,15 @@ def boundary(node: str, verb: str, moment: str) -> str:
     return told
 
 
+def keep(node: str, parcel: bytes) -> None:
+    """Write down what is sent, and keep what was sent by the run before."""
+    file = Path(sys.argv[2], node)
+    file.parent.mkdir(exist_ok=True)
+    if file.exists():
+        file.replace(f"{file}.older")
+    file.write_bytes(parcel)
+
+
 class Watched:
     """A session whose requests can be broken before, during and after."""
 
@@ -49,6 +61,8 @@ class Watched:
 
     async def run(self, command: str, *, stdin: bytes = b"", seconds: float) -> Reply:
         verb = command.split()[0]
+        if verb == "stage":
+            keep(self._node, stdin)
         told = boundary(self._node, verb, "before")
         if told == "half":
             await self._half(command, stdin)
@@ -92,4 +106,4 @@ if __name__ == "__main__":
     os.dup2(output, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     AsyncSsh.connect = connect  # type: ignore[method-assign]
-    sys.exit(cli.run(sys.argv[2:]))
+    sys.exit(cli.run(sys.argv[3:]))

@@ -1,8 +1,8 @@
-"""Two nodes and a controller in a lab, and a repository that toggles between two states.
+"""Two nodes and a controller in a lab, a repository that toggles between two states.
 
 Every case makes a commit whose state is the other one, so what is old and what is new
-is always known: `fingerprint` says which of both a node's kernel is in, from what `nft`,
-`wg` and `ip` print, and never from what the node says of itself.
+is always known: `fingerprint` says which of both a node's kernel is in, from what
+`nft`, `wg` and `ip` print, and never from what the node says of itself.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ STATE = f"/var/lib/tailgit/{NAME}"
 RUN = f"/run/tailgit/{NAME}"
 DRIVER = Path(__file__).with_name("driver.py")
 OUTPUT = "/run/tailgit-lab/output"
+SENT = "/run/tailgit-lab/sent"
 
 FILES = {
     "tailnet.yaml": f"""\
@@ -68,13 +69,22 @@ _FINGERPRINT = f"""
     sed -n '/tailgit {NAME}: begin/,/tailgit {NAME}: end/p' /etc/hosts
 """
 
+_SMALL_DISK = f"""
+    cp -a {STATE} /run/state
+    mount -t tmpfs -o size=4m,mode=755 none {STATE}
+    cp -a /run/state/. {STATE}/
+    rm -r /run/state
+"""
+
 _REBOOT = f"""
     for each in /proc/[0-9]*; do
+        [ "$each" != "/proc/$$" ] || continue
         case $(tr '\\0' ' ' <"$each/cmdline" 2>/dev/null) in
         *tailgit-node*|wireguard-go*) kill -9 "${{each#/proc/}}" 2>/dev/null ;;
         esac
     done
     for each in /proc/[0-9]*; do
+        [ "$each" != "/proc/$$" ] || continue
         case $(tr '\\0' ' ' <"$each/cmdline" 2>/dev/null) in
         'sshd: tailgit'*) kill -9 "${{each#/proc/}}" 2>/dev/null ;;
         esac
@@ -119,6 +129,7 @@ class World:
     known: dict[str, dict[str, str]] = field(default_factory=dict)
     """STATE -> NODE -> fingerprint, from applies that nothing disturbed."""
     state: str = "one"
+    _applying: subprocess.Popen[bytes] | None = None
 
     @staticmethod
     def build(folder: Path) -> World:
@@ -140,6 +151,8 @@ class World:
         )
         try:
             world = World(lab, populate(lab, folder, lambda _: None))
+            for node in world.nodes:
+                world.sh(node, _SMALL_DISK)
             for _ in range(2):
                 world.known[world.state] = world.fingerprints()
                 world.toggle()
@@ -178,10 +191,11 @@ class World:
         """`tailgit apply --yes`; `reaction` decides at every boundary."""
         words = ["apply", "--yes", "--repo", str(self.repo)]
         words += ["--confirm-timeout", str(confirm), *more]
-        argv = [self.lab.python, str(DRIVER), OUTPUT, *words]
+        argv = [self.lab.python, str(DRIVER), OUTPUT, SENT, *words]
         boundaries = []
         with self.lab.spawn(CONTROLLER, argv) as process:
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout is not None
             for line in process.stdout:
                 number, node, verb, moment = line.decode().split()
                 boundaries.append(Boundary(int(number), node, verb, moment))
@@ -193,6 +207,26 @@ class World:
                     break
             status = process.wait(180)
         return Ended(status, self.sh(CONTROLLER, f"cat {OUTPUT}"), boundaries)
+
+    def apply_and(self, seconds: float, act: Callable[[], None]) -> Ended:
+        """`tailgit apply --yes`, undisturbed until `act` is called after `seconds`.
+
+        `act` may kill the controller by `kill_controller`.
+        """
+        words = ["apply", "--yes", "--repo", str(self.repo), "--confirm-timeout", "15"]
+        argv = [self.lab.python, "-m", "tailgit", *words]
+        with self.lab.spawn(CONTROLLER, argv, stderr=subprocess.STDOUT) as process:
+            self._applying = process
+            try:
+                out, _ = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                act()
+                out, _ = process.communicate(timeout=180)
+        return Ended(process.returncode, out.decode(errors="replace"))
+
+    def kill_controller(self) -> None:
+        assert self._applying is not None
+        self._applying.kill()
 
     def fingerprints(self) -> dict[str, str]:
         return {node: self.fingerprint(node) for node in self.nodes}
@@ -230,6 +264,12 @@ class World:
     def reboot(self, node: str) -> None:
         """Everything of the kernel and of /run is gone, then the start-up runs."""
         self.sh(node, _REBOOT)
+
+    def older_parcel(self, node: str) -> bytes:
+        """What the apply before the present one sent to a node; the driver keeps it."""
+        done = self.lab.run(CONTROLLER, ["cat", f"{SENT}/{node}.older"])
+        assert done.returncode == 0
+        return done.stdout
 
     def login(self, node: str, command: str, stdin: bytes = b"") -> str:
         """A request by hand, with the controller's own key and plain ssh."""

@@ -102,6 +102,16 @@ class Fleet:
                 if len(self._contacts) > KEPT:
                     await contact.hang_up()
 
+    @asynccontextmanager
+    async def aside(self, node: str) -> AsyncIterator[Contact]:
+        """A further connection to a node, for whoever is at another one already."""
+        known = self._contacts[node]
+        contact = Contact(self._executor, self.tailnet, known.login)
+        try:
+            yield contact
+        finally:
+            await contact.hang_up()
+
     async def close(self) -> None:
         """Hang up everywhere; the fleet may be used again."""
         hanging = (contact.hang_up() for contact in self._contacts.values())

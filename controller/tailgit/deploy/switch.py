@@ -116,7 +116,11 @@ class Turn:
             await asyncio.sleep(0.5)
         if self.trial is None:
             return ""
-        return "; ".join(await self.trial(self.row.node))
+        try:
+            async with asyncio.timeout_at(until - 5):
+                return "; ".join(await self.trial(self.row.node))
+        except TimeoutError:
+            return "the tests were not through in time; see --confirm-timeout"
 
     async def _reached(self, until: float) -> Observed:
         return await self._again(lambda: observe(self.contact), until)
