@@ -64,7 +64,7 @@ _FINGERPRINT = f"""
     wg show tg-{NAME} public-key
     ip -o -4 route show dev tg-{NAME} 2>&1 | sort
     ip -o -6 route show dev tg-{NAME} 2>&1 | grep -v fe80 | sort
-    ip -o addr show dev tg-{NAME} 2>&1 | awk '{{ print $3, $4 }}' | sort
+    ip -o addr show dev tg-{NAME} scope global 2>&1 | awk '{{ print $3, $4 }}' | sort
     ip -o link show dev tg-{NAME} 2>&1 | grep -o '[<,]UP[,>]\\|mtu [0-9]*'
     sed -n '/tailgit {NAME}: begin/,/tailgit {NAME}: end/p' /etc/hosts
 """
