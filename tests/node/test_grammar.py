@@ -482,7 +482,7 @@ BENIGN = {
             "    meta time < 1800000000 ip saddr @src1 jump x\n"
             "    meta time < 1800000000 ip6 saddr fd00:20::/64 tcp dport 22 accept\n"
             "    counter drop\n  }\n"
-            "  chain x {\n    meta l4proto . th dport { tcp . 22, udp . 53-60 } accept\n"
+            "  chain x {\n    meta l4proto . th dport { tcp . 22, udp . 53 } accept\n"
             "    meta l4proto { icmp, icmpv6 } counter accept\n"
         ),
     ),
