@@ -20,7 +20,6 @@ PLACE = Place("devices.yaml")
 OLD, NEW = "1" * 40, "2" * 40
 COMMIT = Commit(NEW, "Postgres for data", 7)
 NOW = 1_800_000_000
-ANCESTOR = History(lineage={OLD: Lineage.ANCESTOR})
 AS_USUAL = Order()
 PARTS = ("filter", "peers", "addresses", "routes", "names", "guard")
 
@@ -48,6 +47,10 @@ def tailnet(*devices: Device) -> Tailnet:
     return Tailnet(
         "acme", "acme.internal", V4, V6, PLACE, devices={d.name: d for d in devices}
     )
+
+
+ANCESTOR = History(lineage={OLD: Lineage.ANCESTOR}, declared={OLD: tailnet()})
+"""What git knows where nodes have `OLD`; a base without devices, so none can go."""
 
 
 def bundle(node: str, **files: str) -> Bundle:

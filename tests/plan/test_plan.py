@@ -31,6 +31,7 @@ from tests.plan.small import (
 )
 
 PEER = "[Interface]\nListenPort = 51820\n\n"
+APPLIED_BY = "last applied: 1111111 by Ana <ana@acme.com> at 2026-11-22T13:00:00Z"
 BEFORE = bundle("db-1", wireguard_conf=PEER, firewall_nft="a\nb\n", interface="mtu\n")
 AFTER = bundle("db-1", wireguard_conf=PEER, firewall_nft="a\nc\nd\n", interface="mtu\n")
 
@@ -131,7 +132,7 @@ def test_a_drifting_filter_alone_is_repaired_hot() -> None:
     assert (row.state, row.switch, row.notes) == (
         State.REPAIR,
         Switch.HOT,
-        ("filter absent",),
+        ("filter absent", APPLIED_BY),
     )
 
 
@@ -142,7 +143,7 @@ def test_a_node_without_its_guard_is_repaired_hot() -> None:
     assert (row.state, row.switch, row.notes) == (
         State.REPAIR,
         Switch.HOT,
-        ("guard absent",),
+        ("guard absent", APPLIED_BY),
     )
 
 

@@ -30,6 +30,13 @@ acme: 1111111 -> 2222222 "Postgres for data"
   = in sync:  c
   = not delivered:  e
 
+Order
+  1  b (canary)
+  2  a
+
+Guards
+  ok nodes that lose peers or rules: 1 of 3 (limit 5): b
+
 compiled {compiled}
 Plan {digest}: {counts}.
 To apply:  tailgit apply

@@ -19,7 +19,7 @@ from tailgit.guard.lockout import lockout
 from tailgit.model.tailnet import Device
 from tailgit.plan.observed import Observed
 from tailgit.plan.order import waves
-from tailgit.plan.plan import Commit, Desired, History, Order, Plan
+from tailgit.plan.plan import Commit, Desired, History, Lineage, Order, Plan
 from tailgit.plan.refusals import refusals, stopped
 from tailgit.plan.row import Row, State, Wanted, row_of
 
@@ -37,7 +37,7 @@ def make(
     `now` is epoch seconds. Raises `UsageError` where the order makes no sense.
     """
     tailnet, bundles = desired.tailnet, desired.bundles
-    base = base_of(seen, history)
+    base = base_of(desired, seen, history)
     before = history.before.get(base, {})
     made = (
         row_of(device, wanted, seen.get(name), now)
@@ -51,7 +51,12 @@ def make(
             _losing(rows),
             _lost_records(desired, seen, history),
             _damaged_records(seen),
-            lockout(tailnet, (r.node for r in rows if r.written and r.node in bundles)),
+            _unknown_base(rows, commit, history, base),
+            lockout(
+                tailnet,
+                (r.node for r in rows if r.written and r.node in bundles),
+                history.declared.get(base),
+            ),
         ),
         order.allow,
     )
@@ -71,18 +76,27 @@ def make(
     )
 
 
-def base_of(seen: Mapping[str, Observed | NodeError], history: History) -> str:
-    """The commit that a change is measured against: the fleet's record, else the
-    newest that a node records and that could be read here; "" for none."""
+def base_of(
+    desired: Desired, seen: Mapping[str, Observed | NodeError], history: History
+) -> str:
+    """The commit that a change is measured against; "" for none that is known here.
+
+    It is the fleet's record; else the newest that a node records which is still to be
+    changed: after half an apply the first nodes record the new commit, and measured
+    against itself it would change nothing. Where nothing is left to change it is the
+    newest of all.
+    """
     if history.applied in history.declared:
         return history.applied
+    wanted = {**desired.bundles, **desired.farewells}
     records = {
-        (one.record.height, one.record.commit)
-        for one in seen.values()
-        if isinstance(one, Observed) and one.record
+        (record.manifest != getattr(wanted.get(name), "digest", ""), record)
+        for name, one in seen.items()
+        if isinstance(one, Observed) and (record := one.record)
+        if record.commit in history.declared
     }
-    known = [commit for _, commit in sorted(records) if commit in history.declared]
-    return known[-1] if known else ""
+    found = max(records, key=lambda r: (r[0], r[1].height, r[1].commit), default=None)
+    return found[1].commit if found else ""
 
 
 def _wanted(
@@ -107,6 +121,7 @@ def _wanted(
                 history.before.get(record, {}).get(name),
                 leaves=leaves,
                 trusts="damaged-record" in order.allow,
+                surely=history.applied in history.before,
             ),
         )
 
@@ -123,6 +138,26 @@ def _losing(rows: Iterable[Row]) -> Guard:
     known = [row for row in rows if row.state not in (State.FIRST, State.NOT_ENROLLED)]
     nodes = [row.node for row in known if row.state is State.CHANGE and row.loses]
     return Guard("nodes-losing", tuple(nodes), len(known), most(len(known)))
+
+
+def _unknown_base(
+    rows: Iterable[Row], commit: Commit, history: History, base: str
+) -> Guard:
+    """Nodes that have something, where no limit could be counted for want of a base.
+
+    Commits that git does not know at all are refused anyway.
+    """
+    older = [r for r in rows if r.written and r.commit not in ("", commit.sha)]
+    sighted = (Lineage.ANCESTOR, Lineage.DESCENDANT)
+    blind = [
+        row for row in older if not base and history.lineage.get(row.commit) in sighted
+    ]
+    nodes = tuple(row.node for row in blind)
+    which = sorted({row.commit[:7] for row in blind})
+    why = tuple(
+        f"this tailgit can't compile {one}, which was applied last" for one in which
+    )
+    return Guard("unknown-base", nodes, len(older), 0, why)
 
 
 def _lost_records(

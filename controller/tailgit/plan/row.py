@@ -84,8 +84,9 @@ class Wanted:
     """What a device shall have and, where git knows it, what it had.
 
     `before` is what the last applied commit compiles to for it, `recorded` the same of
-    the commit that the node itself records. `trusts` says that a record which can't be
-    read may be replaced.
+    the commit that the node itself records. `surely` says that the former is the
+    fleet's record, so that every node has at least that; `trusts` that a record which
+    can't be read may be replaced.
     """
 
     bundle: Bundle | None
@@ -93,6 +94,7 @@ class Wanted:
     recorded: Bundle | None = None
     leaves: bool = False
     trusts: bool = False
+    surely: bool = True
 
 
 def row_of(
@@ -102,6 +104,8 @@ def row_of(
     name, bundle = device.name, wanted.bundle
     if device.disabled and not wanted.leaves:
         return Row(name, State.NOT_DELIVERED, notes=("disabled",))
+    if bundle is None and device.public_key is not None:
+        return Row(name, State.NOT_DELIVERED, notes=("its owner is disabled",))
     if bundle is None:
         return Row(name, State.NOT_ENROLLED, notes=("awaits its key",))
     row = Row(name, State.IN_SYNC, bundle.digest, peers=bundle.peers)
@@ -130,9 +134,11 @@ def _silent(row: Row, wanted: Wanted, bundle: Bundle, seen: NodeError) -> Row:
         note = "it leaves: nobody is its peer any more, its own tunnel stays up alone"
         return replace(row, notes=(*said, note))
     missed = difference(wanted.before, bundle) if wanted.before else None
-    return replace(
-        row, difference=missed, notes=(*said, *_missing(missed)), unserved=True
-    )
+    if missed is not None and not wanted.surely:
+        said = (*said, "what it has is not on record; it may lack more than this")
+    else:
+        said = (*said, *_missing(missed))
+    return replace(row, difference=missed, notes=said, unserved=True)
 
 
 def _missing(missed: Difference | None) -> tuple[str, ...]:
@@ -155,6 +161,8 @@ def _answered(
     row = replace(row, observed=seen.digest)
     if record is not None:
         row = replace(row, commit=record.commit, height=record.height)
+    if wanted.leaves and _is_gone(device, seen):
+        return None
     if device.public_key not in seen.public_keys:
         said = ("its key is not the publicKey declared here",)
         return replace(row, state=State.REFUSED, notes=said, unserved=True)
@@ -178,6 +186,13 @@ def _answered(
         return replace(row, state=State.CHANGE, switch=Switch.UNKNOWN)
     what = difference(old, bundle)
     return replace(row, state=State.CHANGE, switch=_switch(seen, what), difference=what)
+
+
+def _is_gone(device: Device, seen: Observed) -> bool:
+    """Whether nothing is left there of a device that leaves: no generation, or the
+    machine is another one by now."""
+    empty = seen.current is None and seen.record is None and not seen.damaged
+    return empty or device.public_key not in seen.public_keys
 
 
 def _switch(seen: Observed, what: Difference | None) -> Switch:
