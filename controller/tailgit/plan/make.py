@@ -24,6 +24,13 @@ from tailgit.plan.refusals import refusals, stopped
 from tailgit.plan.row import Row, State, Wanted, row_of
 
 
+_WITHOUT = frozenset(
+    {State.FIRST, State.NOT_ENROLLED, State.NOT_DELIVERED, State.LEAVING}
+)
+"""States of devices that can't lose anything: a thousand laptops that get files must
+not make a share of all devices a number that no server park has."""
+
+
 def make(
     desired: Desired,
     seen: Mapping[str, Observed | NodeError],
@@ -134,8 +141,8 @@ def _selected(row: Row, only: frozenset[str] | None) -> Row:
 
 
 def _losing(rows: Iterable[Row]) -> Guard:
-    """Nodes that lose something; what is only mended or new does not count."""
-    known = [row for row in rows if row.state not in (State.FIRST, State.NOT_ENROLLED)]
+    """Nodes that lose something, of those that have something over SSH."""
+    known = [row for row in rows if row.state not in _WITHOUT]
     nodes = [row.node for row in known if row.state is State.CHANGE and row.loses]
     return Guard("nodes-losing", tuple(nodes), len(known), most(len(known)))
 
