@@ -109,17 +109,17 @@ class _Way:
             for prefix in prefixes
             if target.version == prefix.version and target in prefix
         }
-        if not routers:
-            return ""
         controller = self.tailnet.controller
-        if controller is None:
+        if controller is None and routers:
             first = min(routers)
             return (
                 f"{ssh.host} lies in {routers[first]}, which {first} carries, and "
                 "nothing says whether the controller is there; write "
                 "tailnet.controller: {outside: true} or {device: NAME}"
             )
-        if controller.device is None or self._is_there(controller.device, routers):
+        if controller is None or controller.device is None:
+            return ""
+        if self._is_there(controller.device, routers):
             return ""
         router = _carrier(self.now, controller.device, target)
         if router is None:
