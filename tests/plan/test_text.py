@@ -96,9 +96,7 @@ def test_nothing_to_do_is_said_only_when_every_node_was_read() -> None:
 def test_a_plan_that_is_refused_says_why_and_offers_no_command() -> None:
     """All the reasons, and nothing to copy and paste."""
     one = bundle("a", hosts="x\n")
-    refused = planned(
-        tailnet(device("a")), {"a": one}, {"a": running(one)}, History()
-    )
+    refused = planned(tailnet(device("a")), {"a": one}, {"a": running(one)}, History())
     text = plan_text(refused, "tailgit apply")
     assert "This can't be applied:\n  - a: applied is 1111111" in text
     assert "tailgit apply" not in text
