@@ -148,9 +148,11 @@ def _missing(missed: Difference | None) -> tuple[str, ...]:
     if not missed.takes:
         return ("until it is reached it lacks what is new; it grants nothing extra",)
     kept = " ".join((*missed.peers_removed, *missed.peers_changed))
-    who = f"trusts {kept} as before" if kept else "enforces its old rules"
-    said = f"until it is reached it {who}; nodes that have the change refuse already"
-    return (said,)
+    if kept:
+        said = f"trusts {kept} as before: what they reach there stays open to them"
+    else:
+        said = "keeps its old rules: what is taken away stays open there"
+    return (f"until it is reached it {said}; nodes that have the change refuse",)
 
 
 def _answered(
