@@ -287,29 +287,6 @@ def test_nothing_to_do_is_no_signature_and_no_connection() -> None:
     assert done.exit is Exit.DONE
 
 
-def test_one_signature_covers_all_nodes() -> None:
-    """A hardware key is touched once, whatever the fleet's size."""
-    plan, bundles = plan_for("a", "b", "c")
-    signed: list[bytes] = []
-
-    def count(statement: bytes) -> bytes:
-        signed.append(statement)
-        return SIGNATURE
-
-    sent = deliveries(plan, bundles, logins("a", "b", "c"), by="x", at="y", sign=count)
-    assert len(signed) == 1
-    assert {one.statement for one in sent.values()} == set(signed)
-    assert len({one.path for one in sent.values()}) == 3
-
-
-def test_what_was_not_planned_is_not_sent() -> None:
-    """A bundle whose digest is not the row's is refused before anything is signed."""
-    plan, bundles = plan_for("a", "b")
-    bundles["b"] = bundle("b", firewall_nft="something else\n")
-    with pytest.raises(Refused, match="b: what was compiled is not what was planned"):
-        parcels(plan, bundles, logins("a", "b"))
-
-
 def test_a_signature_is_one_that_ssh_keygen_verifies(tmp_path: Path) -> None:
     """In the tailnet's namespace, over exactly the statement."""
     key = make_key(tmp_path / "key")

@@ -107,14 +107,15 @@ def changed(value: Any) -> list[Any]:
             return [{**value, "more": 1}, dict(list(value.items())[1:]), None, []]
 
 
-PATHS = [path for path in leaves(json.loads(dumps(kept()))) if path]
+TEXT = dumps(kept())
+PATHS = [path for path in leaves(json.loads(TEXT)) if path]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
 def test_a_file_that_was_edited_anywhere_is_refused(path: tuple[Any, ...]) -> None:
     """Also where only what is shown was touched: a count, `applyable`."""
     for index in range(4):
-        found = json.loads(dumps(kept()))
+        found = json.loads(TEXT)
         inner = found
         for key in path[:-1]:
             inner = inner[key]

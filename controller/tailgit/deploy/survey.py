@@ -93,9 +93,9 @@ def leaving_of(
     if base is None:
         return {}
     # A device goes with its owner, too.
-    stay = set(active_devices(head))
-    stay |= {old for name in stay for old in head.devices[name].formerly}
-    keys = {device.public_key for device in head.devices.values()}
+    active = active_devices(head)
+    stay = {*active, *(old for each in active.values() for old in each.formerly)}
+    keys = {head.devices[name].public_key for name in active}
     return {
         name: device
         for name, device in base.devices.items()

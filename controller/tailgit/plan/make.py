@@ -23,7 +23,6 @@ from tailgit.plan.plan import Commit, Desired, History, Lineage, Order, Plan
 from tailgit.plan.refusals import refusals, stopped
 from tailgit.plan.row import Row, State, Wanted, row_of
 
-
 _WITHOUT = frozenset(
     {State.FIRST, State.NOT_ENROLLED, State.NOT_DELIVERED, State.LEAVING}
 )

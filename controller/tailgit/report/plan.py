@@ -133,7 +133,10 @@ def _row(row: Row, width: int) -> list[str]:
     what = [_words(row.state), *([switch] if switch else [])]
     notes = row.notes
     if row.difference is not None:
-        what += _changes(row.difference, first=row.state is State.FIRST)
+        changes = list(_changes(row.difference, first=row.state is State.FIRST))
+        if changes and not row.written:
+            changes[0] = f"not yet: {changes[0]}"
+        what += changes
     elif row.state is State.CHANGE:
         what.append("differs (what it has is not known to this clone)")
     elif not row.written:
