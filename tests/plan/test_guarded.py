@@ -9,9 +9,12 @@ import pytest
 
 from tailgit.errors import NodeError, Unreachable
 from tailgit.guard.guard import GUARDS, Guard
-from tailgit.model.tailnet import Controller, Delivery, Device, Ssh
+from tailgit.model.policy import Rule
+from tailgit.model.ports import Ports
+from tailgit.model.selectors import Kind, Selector
+from tailgit.model.tailnet import Controller, Delivery, Device, Ssh, Tailnet
 from tailgit.plan.make import make
-from tailgit.plan.observed import Observed
+from tailgit.plan.observed import Observed, Suspension
 from tailgit.plan.plan import Desired, History, Lineage, Order, Plan
 from tailgit.plan.row import State, Switch
 from tests.plan.small import (
@@ -245,6 +248,39 @@ def test_a_node_that_would_be_lost_stops_the_plan() -> None:
     assert planned(tailnet(node), wanted, {"n0000": running(wanted["n0000"])}).in_sync
     order = Order(only=frozenset({"other"}))
     assert planned(tailnet(node), wanted, old, order=order).refusals == ()
+
+
+def behind(*, rules: bool) -> Tailnet:
+    """db, which is asleep, is reached by ops through the tunnel; gw changes, too."""
+    db = replace(device("db"), ssh=Ssh("db", host_key="k"))
+    net = replace(
+        tailnet(device("ops"), db, device("web")), controller=Controller(PLACE, "ops")
+    )
+    everybody = Selector(Kind.ANY, "*")
+    rule = Rule((everybody,), (everybody,), Ports.of([(6, 22, 22)]), PLACE)
+    return replace(net, rules=(rule,) if rules else ())
+
+
+@pytest.mark.parametrize("db", ["asleep", "in sync", "suspended"])
+def test_the_way_to_a_node_that_is_not_written_to_counts(db: str) -> None:
+    """The controller's own device loses it as a peer: awake again, nobody gets in."""
+    for rules in (True, False):
+        net = behind(rules=rules)
+        wanted = {name: bundle(name, hosts="x\n") for name in net.devices}
+        old = {name: running(bundle(name, hosts="y\n")) for name in net.devices}
+        pause = Suspension(NOW + 9, "Ben", "disk")
+        seen: dict[str, Observed | NodeError] = {
+            **old,
+            "db": {
+                "asleep": Unreachable("db", "no answer"),
+                "in sync": running(wanted["db"]),
+                "suspended": replace(old["db"], suspended=pause),
+            }[db],
+        }
+        assert stops(planned(net, wanted, seen)) == ([] if rules else ["lockout"])
+        # As long as the controller's device stays as it is, so does the way there.
+        only = Order(only=frozenset({"web"}))
+        assert stops(planned(net, wanted, seen, order=only)) == []
 
 
 def test_the_controllers_own_node_goes_last() -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from ipaddress import IPv6Address, ip_address
 
 from tailgit.access.between import owner_of, ports_between
@@ -49,15 +50,22 @@ class _Way:
 
     def __init__(self, tailnet: Tailnet, base: Tailnet | None) -> None:
         self.tailnet = tailnet
-        lasting = tuple(rule for rule in tailnet.rules if rule.expires is None)
-        self.now = Relation.of(tailnet)
-        self.lasting = (
-            self.now
-            if len(lasting) == len(tailnet.rules)
-            else Relation.of(replace(tailnet, rules=lasting))
-        )
-        self.before = None if base is None else Relation.of(base)
+        self.base = base
         self.approved = approved_routes(tailnet)
+
+    @cached_property
+    def now(self) -> Relation:
+        return Relation.of(self.tailnet)
+
+    @cached_property
+    def lasting(self) -> Relation:
+        """What is left once all rules are over that end."""
+        rules = tuple(rule for rule in self.tailnet.rules if rule.expires is None)
+        return Relation.of(replace(self.tailnet, rules=rules))
+
+    @cached_property
+    def before(self) -> Relation | None:
+        return None if self.base is None else Relation.of(self.base)
 
     def objection(self, node: Device) -> str:
         """Why `node` could not be reached any more; "" if it can."""

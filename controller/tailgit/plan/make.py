@@ -16,7 +16,7 @@ from tailgit.errors import NodeError
 from tailgit.guard.guard import Guard, allowed, most
 from tailgit.guard.limits import limits
 from tailgit.guard.lockout import lockout
-from tailgit.model.tailnet import Device
+from tailgit.model.tailnet import Delivery, Device, Tailnet
 from tailgit.plan.observed import Observed
 from tailgit.plan.order import waves
 from tailgit.plan.plan import Commit, Desired, History, Lineage, Order, Plan
@@ -50,7 +50,7 @@ def make(
         for name, device, wanted in _wanted(desired, seen, history, before, order)
     )
     rows = tuple(_selected(row, order.only) for row in made if row is not None)
-    controller = tailnet.controller.device if tailnet.controller else None
+    controller = _controller(tailnet)
     guards = allowed(
         (
             *limits(history.declared.get(base), tailnet, before, bundles),
@@ -60,7 +60,7 @@ def make(
             _unknown_base(rows, commit, history, base),
             lockout(
                 tailnet,
-                (r.node for r in rows if r.written and r.node in bundles),
+                (node for node in _at_stake(tailnet, rows) if node in bundles),
                 history.declared.get(base),
             ),
         ),
@@ -80,6 +80,24 @@ def make(
         order.kind,
         base,
     )
+
+
+def _controller(tailnet: Tailnet) -> str | None:
+    return tailnet.controller.device if tailnet.controller else None
+
+
+def _at_stake(tailnet: Tailnet, rows: Iterable[Row]) -> Iterator[str]:
+    """Nodes that a change may lock the controller out of: who is written to and, where
+    the way there changes, who is asleep or needs nothing itself, too."""
+    rows = [row for row in rows if row.state not in _WITHOUT or row.written]
+    written = {row.node for row in rows if row.written}
+    own = tailnet.devices.get(_controller(tailnet) or "")
+    routers = {name for name, each in tailnet.devices.items() if each.routes}
+    # One that is brought its files by hand may get them at any time.
+    by_hand = own is not None and own.delivery is not Delivery.SSH
+    ways = routers | ({own.name} if own else set())
+    everybody = own is not None and written and (by_hand or ways & written)
+    return (row.node for row in rows if everybody or row.written)
 
 
 def base_of(
