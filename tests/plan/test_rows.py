@@ -145,6 +145,13 @@ def test_a_suspended_node_that_lacks_nothing_is_in_sync() -> None:
     assert made.in_sync
 
 
+def test_a_node_that_names_impossible_times_stops_nobody() -> None:
+    """One that lies, or whose disk rots, is a row like others."""
+    found = row(replace(suspended(10**18), clock_high=10**18))
+    assert found.state is State.SUSPENDED
+    assert any("until the end of time" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("until", [0, NOW - 1, NOW])
 def test_a_suspension_that_is_over_is_none(until: int) -> None:
     """The node takes bundles again by itself at that second."""

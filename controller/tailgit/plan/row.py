@@ -16,6 +16,10 @@ MOST_SKEW = 60
 """Seconds between a node's clock and ours that nothing is said about."""
 
 
+LAST_MOMENT = 32_503_680_000
+"""The year 3000, which no deadline reaches (`model.deadline`)."""
+
+
 class State(StrEnum):
     """What a plan knows about one device; the first four are what apply acts on."""
 
@@ -219,13 +223,18 @@ def _with_remarks(row: Row, seen: Observed, now: int) -> Row:
     notes += (f"its own firewall may drop, too: {text}" for text in seen.foreign)
     suspended = seen.suspended
     if suspended is not None and suspended.until > now:
-        until = deadline_text(suspended.until)
+        until = _moment(suspended.until)
         said = f"suspended until {until} by {suspended.by}: {suspended.reason}"
         if row.written:
             notes.append("nothing of this is enforced there until it is resumed")
             row = replace(row, state=State.SUSPENDED, switch=None)
         notes.append(said)
     return replace(row, notes=tuple(notes))
+
+
+def _moment(epoch: int) -> str:
+    """A time that a node named, which may be any number, as text."""
+    return deadline_text(epoch) if epoch < LAST_MOMENT else "the end of time"
 
 
 def _clock(seen: Observed, now: int) -> list[str]:
@@ -237,7 +246,7 @@ def _clock(seen: Observed, now: int) -> list[str]:
     if seen.clock_high > now + MOST_SKEW:
         said = (
             f"its clock was {seen.clock_high - now} s ahead: peers that heard from it "
-            f"then refuse its handshakes until {deadline_text(seen.clock_high)}; "
+            f"then refuse its handshakes until {_moment(seen.clock_high)}; "
             "`tailgit device rotate` gives it a key without that past"
         )
         return [said]
