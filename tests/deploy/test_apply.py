@@ -20,7 +20,7 @@ from tailgit.deploy.apply import Delivery, apply, deliveries
 from tailgit.deploy.identity import identity
 from tailgit.deploy.sign import public_half, sign, signing_key
 from tailgit.deploy.ssh import AsyncSsh, Login, Reply, Session
-from tailgit.errors import Exit, Refused, SigningError, Unreachable
+from tailgit.errors import Exit, SigningError, Unreachable
 from tailgit.plan.outcome import Applied, Result
 from tailgit.plan.plan import History, Lineage, Plan, make
 from tests.deploy.frames import error, ok

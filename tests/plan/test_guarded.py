@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from tailgit.errors import NodeError, Unreachable
+from tailgit.errors import NodeError, NodeRefused, Unreachable
 from tailgit.guard.guard import GUARDS, Guard
 from tailgit.model.policy import Rule
 from tailgit.model.ports import Ports
@@ -390,10 +390,10 @@ def test_a_leaving_device_is_a_row_of_its_own() -> None:
         before={OLD: had},
         declared={OLD: tailnet(stays, leaves)},
     )
-    desired = Desired(tailnet(stays), wanted, {"z": leaves}, {"z": bye})
 
-    def plan(z: Observed | NodeError) -> Plan:
+    def plan(z: Observed | NodeError, leaves: Device = leaves) -> Plan:
         seen = {"a": running(had["a"]), "z": z}
+        desired = Desired(tailnet(stays), wanted, {"z": leaves}, {"z": bye})
         return make(desired, seen, COMMIT, history, Order(), NOW)
 
     made = plan(running(had["z"]))
@@ -412,7 +412,16 @@ def test_a_leaving_device_is_a_row_of_its_own() -> None:
         "it leaves: nobody is its peer any more, its own tunnel stays up alone",
     )
     assert asleep.complete  # nobody counts on it any more
+    for unreachable in (
+        replace(leaves, ssh=None),
+        replace(leaves, ssh=Ssh("192.0.2.1")),
+        replace(leaves, delivery=Delivery.FILE),
+    ):
+        never = plan(running(had["z"]), unreachable)
+        assert never.rows[1].state is State.NOT_DELIVERED
+        assert never.complete  # else no apply would ever be a whole one again
     for nothing_left in (
+        NodeRefused("z", "not-enrolled", "no such tailnet here"),
         running(bye, NEW, 7),
         fresh("z"),
         replace(running(had["z"]), public_keys=("another machine's",)),

@@ -113,10 +113,14 @@ def row_of(
     if bundle is None:
         return Row(name, State.NOT_ENROLLED, notes=("awaits its key",))
     row = Row(name, State.IN_SYNC, bundle.digest, peers=bundle.peers)
+    known = device.ssh is not None and device.ssh.is_known
+    if wanted.leaves and not (known and device.delivery is Delivery.SSH):
+        notes = ("it leaves, and gets nothing over SSH",)
+        return replace(row, state=State.NOT_DELIVERED, notes=notes)
     if device.delivery is not Delivery.SSH:
         notes = (f"delivery: {device.delivery}",)
         return replace(row, state=State.NOT_DELIVERED, notes=notes)
-    if device.ssh is None or not device.ssh.is_known:
+    if not known:
         notes = ("no ssh.hostKey in the repository",)
         return replace(row, state=State.NOT_ENROLLED, notes=notes, unserved=True)
     match seen:
@@ -129,10 +133,12 @@ def row_of(
             raise ValueError(f"{name} was not asked")
 
 
-def _silent(row: Row, wanted: Wanted, bundle: Bundle, seen: NodeError) -> Row:
+def _silent(row: Row, wanted: Wanted, bundle: Bundle, seen: NodeError) -> Row | None:
     """A node that was not read: why, and what it goes on without."""
     said = tuple(filter(None, (seen.message, seen.help)))
     refused = isinstance(seen, NodeRefused)
+    if wanted.leaves and isinstance(seen, NodeRefused) and seen.code == "not-enrolled":
+        return None  # nothing of ours is there any more
     row = replace(row, state=State.REFUSED if refused else State.UNREACHABLE)
     if wanted.leaves:
         note = "it leaves: nobody is its peer any more, its own tunnel stays up alone"
