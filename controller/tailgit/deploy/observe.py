@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from tailgit.deploy.answer import Answer
 from tailgit.deploy.fleet import Contact, Fleet
@@ -139,9 +140,14 @@ def _suspension(answer: Answer) -> Suspension | None:
 
 
 def _instant(text: str) -> str:
-    """A time as envelopes write it: of one width, so it compares as text."""
-    if not _INSTANT.fullmatch(text):
+    """A time as envelopes write it: of one width, so it compares as text.
+
+    We count on from it (`deploy.delivery`), so it is one of the calendar, and has one
+    after it.
+    """
+    if not _INSTANT.fullmatch(text) or text >= "3000":
         raise ValueError("a time is none")
+    datetime.fromisoformat(text)
     return text
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tailgit.access.selectors import active_devices
 from tailgit.compile import Bundle, compile_tailnet
 from tailgit.deploy.fleet import Fleet
 from tailgit.deploy.observe import Progress, observe_all
@@ -91,9 +92,10 @@ def leaving_of(
     """Devices that `base` brought a bundle to and `head` does not have any more."""
     if base is None:
         return {}
-    stay = {name for name, device in head.devices.items() if not device.disabled}
-    stay |= {old for name in stay for old in head.devices[name].formerly}
-    keys = {device.public_key for device in head.devices.values()}
+    # A device goes with its owner, too.
+    active = active_devices(head)
+    stay = {*active, *(old for each in active.values() for old in each.formerly)}
+    keys = {head.devices[name].public_key for name in active}
     return {
         name: device
         for name, device in base.devices.items()
@@ -104,9 +106,10 @@ def leaving_of(
 
 def farewell(tailnet: Tailnet, device: Device) -> Bundle:
     """What a device gets that leaves: its own addresses, no peer and no rule."""
+    own = replace(device, disabled=False, routes=(), exit_node=False, gateway=None)
     alone = replace(
         tailnet,
-        devices={device.name: replace(device, disabled=False)},
+        devices={device.name: own},
         users={},
         rules=(),
         ssh_rules=(),
