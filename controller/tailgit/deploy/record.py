@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tailgit.deploy.clone import Clone, Move, plain
-from tailgit.deploy.entries import Entry, entry_of, lines_of
+from tailgit.deploy.entries import lines_of
 from tailgit.errors import Incomplete, Refused, SourceError, TailgitError
 from tailgit.load.git import Repo
+from tailgit.plan.entry import Entry, entry_of
 from tailgit.plan.outcome import Applied, Result
 
 ATTEMPTS = 5
