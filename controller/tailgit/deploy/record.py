@@ -71,8 +71,8 @@ def _must_be_commit(clone: Clone, name: str, sha: str) -> None:
     if not kind:
         raise Refused(
             f"the fleet's record {name} is {sha[:7]}, which this clone does not have",
-            f"fetch the branch that it is on; if it is gone for good, {forget}, and "
-            "what the nodes record counts alone",
+            f"{forget}, then fetch all branches, or go on with --record: what the "
+            "nodes record counts in any case",
         )
     if kind != "commit":
         raise SourceError(
@@ -91,13 +91,14 @@ def opened(
     rule that judges only the push itself; that shows at the end.
     """
     repository, name = Repo(path), applied_ref(tailnet)
+    # Also where the remote's counts: git fetches nothing while a ref is damaged.
+    here = applied_of(repository, tailnet)
     if not remote or repository.is_shallow():  # which every plan refuses
-        return FleetRecord(path, tailnet, applied_of(repository, tailnet), remote)
+        return FleetRecord(path, tailnet, here, remote)
     clone = Clone(repository)
     there = _fetched(clone, tailnet, remote)
     if there:
         _must_be_commit(clone, name, there)
-        here = clone.ref(name)
         if not (here == there or clone.move(Move(name, here, there))):
             raise SourceError(f"git could not set {name} of this clone")
     if for_commit:
@@ -108,7 +109,7 @@ def opened(
                 f"the record can't be written to {plain(remote)}: {why}",
                 f"nothing was changed; {_rights()}, or apply without --record",
             )
-    return FleetRecord(path, tailnet, applied_of(repository, tailnet), remote, there)
+    return FleetRecord(path, tailnet, there or here, remote, there)
 
 
 def _fetched(clone: Clone, tailnet: str, remote: str) -> str:
