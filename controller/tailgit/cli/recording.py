@@ -39,17 +39,17 @@ def before(
     return opened(repo, tailnet, remote, for_commit=for_commit)
 
 
-def record(kept: FleetRecord, applied: Applied, by: str) -> Exit:
+def written(kept: FleetRecord, applied: Applied, by: str) -> Exit:
     """Write down what became of a plan; the exit code of both.
 
     What could not be written is said on stderr, and never hides how it ended for the
     nodes: a whole apply without its record is incomplete, everything else is worse.
     """
-    from tailgit.deploy.record import written
+    from tailgit.deploy import record
     from tailgit.model.text import shown
 
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    errors = written(kept, applied, by=by, at=at)
+    errors = record.written(kept, applied, by=by, at=at)
     for error in errors:
         print(f"tailgit: error: {shown(error.message)}", file=sys.stderr)
         print(f"  help: {shown(error.help)}", file=sys.stderr)
