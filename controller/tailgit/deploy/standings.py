@@ -17,7 +17,7 @@ from tailgit.deploy.fleet import Fleet
 from tailgit.deploy.observe import Progress, observe_all
 from tailgit.deploy.record import applied_of
 from tailgit.deploy.survey import history, leaving_of, lineage_of, logins_of
-from tailgit.errors import NodeError
+from tailgit.errors import NodeError, TailgitError
 from tailgit.load.git import Repo
 from tailgit.model.tailnet import Delivery, Device, Tailnet
 from tailgit.plan.observed import Observed
@@ -35,6 +35,7 @@ class Fields:
     tailnet: Tailnet
     bundles: Mapping[str, Bundle]
     leaving: Mapping[str, Device]
+    notes: tuple[str, ...] = ()
 
 
 async def standings(
@@ -48,7 +49,7 @@ async def standings(
     """How the chosen devices stand against commit `sha` of `path`."""
     repository = Repo(path)
     commit = Commit(sha, repository.subject(sha), repository.height(sha))
-    known = Fields(tailnet, compile_tailnet(tailnet), _left(repository, path, tailnet))
+    known = _known(repository, path, tailnet)
     devices = {**known.tailnet.devices, **known.leaving}
     chosen = choose(devices)
     logins = logins_of(devices, chosen & {*known.bundles, *known.leaving})
@@ -73,7 +74,17 @@ async def standings(
             leaves,
         )
         found.append(standing_of(name, measure, one, now))
-    return Status(tailnet.name, commit, now, tuple(found))
+    return Status(tailnet.name, commit, now, tuple(found), known.notes)
+
+
+def _known(repository: Repo, path: Path, tailnet: Tailnet) -> Fields:
+    """The devices, and those that left; a damaged record keeps nobody from asking."""
+    bundles = compile_tailnet(tailnet)
+    try:
+        return Fields(tailnet, bundles, _left(repository, path, tailnet))
+    except TailgitError as error:
+        said = f"{error.message}, so it is not known who left; {error.help}"
+        return Fields(tailnet, bundles, {}, (said,))
 
 
 def _left(repository: Repo, path: Path, tailnet: Tailnet) -> Mapping[str, Device]:

@@ -102,12 +102,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A tailnet's devices at one moment (`now`, epoch), bytewise by name."""
+    """A tailnet's devices at one moment (`now`, epoch), bytewise by name.
+
+    `notes` say what could not be found out about all of them.
+    """
 
     tailnet: str
     commit: Commit
     now: int
     standings: tuple[Standing, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Mapping[Sync, int]:

@@ -16,22 +16,30 @@ def table(rows: Iterable[Sequence[str]], most: Sequence[int] = ()) -> Iterator[s
 
     A column is as wide as its longest cell, and not wider than its number in `most`
     (0 for any); the rest of a cell is cut. What is too much for a line is cut, too.
+    The last cell of a row that is shorter than others may run over their columns.
     """
     cells = [list(row) for row in rows]
     count = max(map(len, cells), default=0)
     limits = [*most, *[0] * (count - len(most))]
-    widths = [
-        max(
-            (len(clipped(row[i], limits[i])) for row in cells if i < len(row)),
-            default=0,
-        )
-        for i in range(count)
-    ]
+    widths = [max(_lengths(cells, column, limits[column])) for column in range(count)]
     for row in cells:
+        short = len(row) < count
         padded = (
-            f"{clipped(cell, limits[i]):{widths[i]}}" for i, cell in enumerate(row)
+            cell
+            if short and i == len(row) - 1
+            else f"{clipped(cell, limits[i]):{widths[i]}}"
+            for i, cell in enumerate(row)
         )
         yield clipped("  ".join(padded).rstrip(), COLUMNS)
+
+
+def _lengths(cells: Sequence[Sequence[str]], column: int, most: int) -> Iterator[int]:
+    """How wide the cells of one column are, without those that run over."""
+    count = max(map(len, cells), default=0)
+    yield 0
+    for row in cells:
+        if column < len(row) - (len(row) < count):
+            yield len(clipped(row[column], most))
 
 
 def wrapped(start: str, text: str, hang: str) -> list[str]:

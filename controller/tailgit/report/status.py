@@ -43,7 +43,10 @@ def status_text(status: Status, command: str) -> str:
     lines += table(rows, _MOST)
     for standing in status.standings:
         lines += _explained(standing)
-    lines += ["", *wrapped("", _summary(status), "  ")]
+    lines.append("")
+    for note in status.notes:
+        lines += wrapped("note: ", shown(note), "  ")
+    lines += wrapped("", _summary(status), "  ")
     if command:
         lines.append(f"Next:  {command}")
     return "\n".join(lines) + "\n"
@@ -165,6 +168,7 @@ def status_json(status: Status) -> str:
         "healthy": status.healthy,
         "complete": status.complete,
         "counts": {str(sync): count for sync, count in status.counts.items()},
+        "notes": list(status.notes),
         "nodes": [_document(each) for each in status.standings],
     }
     return json.dumps(document, indent=2) + "\n"
