@@ -26,10 +26,10 @@ def log(
     format: Format = "text",  # noqa: A002
     identity: Identity = None,
 ) -> Exit:
-    """Show what was done on a node: its own log, the newest line last.
+    """Show what was done on a node, from its own log.
 
-    Each line says when, which request or whose doing, which generation, how it ended,
-    and more. Times are UTC, by the node's clock. A controller's read-only key will do.
+    The newest line comes last. Each says when (UTC, by the node's clock), which request
+    or whose doing, which generation, how it ended, and more. A read-only key will do.
 
     Exit: 0 done, 3 the tailnet is not valid, 5 the node could not be read.
 
@@ -61,9 +61,9 @@ def history(
     lines: Lines = 20,
     format: Format = "text",  # noqa: A002
 ) -> Exit:
-    """Show the fleet's record: who applied what when, the newest first.
+    """Show who applied what when, from git.
 
-    It is kept in git: a note for each apply at its commit (refs/notes/tailgit/NAME),
+    The newest comes first. This is the fleet's record: a note for each apply at its commit (refs/notes/tailgit/NAME),
     and the last commit that every node got (refs/tailgit/NAME/applied). --record
     fetches both first; nothing is pushed.
 

@@ -36,7 +36,7 @@ def status(
     identity: Identity = None,
     parallel: Parallel = 32,
 ) -> Exit:
-    """Say of every node whether it has the commit, and whether it is well.
+    """Say which nodes have the commit, and which are well.
 
     These are two answers. `commit` is what it has, seen from the commit that is asked
     about: in sync, older (and how many commits it lacks), newer, another. A node whose

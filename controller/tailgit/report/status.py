@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from tailgit.model.text import shown
 from tailgit.plan.standing import ASIDE, Sessions, Standing, Status, Sync
@@ -39,7 +40,7 @@ def status_text(status: Status, command: str) -> str:
     head = f"{status.tailnet} against {new} "
     room = COLUMNS - len(head) - 2
     lines = [f'{head}"{clipped(shown(status.commit.subject), room)}"', ""]
-    rows = [_HEAD, *(_row(each) for each in status.standings)]
+    rows = [_HEAD, *(_row(each, status.now) for each in status.standings)]
     lines += table(rows, _MOST)
     for standing in status.standings:
         lines += _explained(standing)
@@ -52,7 +53,7 @@ def status_text(status: Status, command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(standing: Standing) -> tuple[str, ...]:
+def _row(standing: Standing, now: int) -> tuple[str, ...]:
     start = (_mark(standing), shown(standing.node))
     if standing.sync in ASIDE:
         return (*start, f"{_WORDS[standing.sync]}: {shown(standing.why)}")
@@ -65,7 +66,7 @@ def _row(standing: Standing) -> tuple[str, ...]:
         _health(standing),
         "-" if seen.current is None else str(seen.current),
         _sessions(standing.sessions),
-        _applied(standing),
+        _applied(standing, now),
     )
 
 
@@ -106,12 +107,14 @@ def _sessions(sessions: Sessions | None) -> str:
     return f"{sessions.alive} of {sessions.peers}, {age}"
 
 
-def _applied(standing: Standing) -> str:
+def _applied(standing: Standing, now: int) -> str:
     record = standing.seen.record if standing.seen else None
     if record is None:
         return ""
+    at = datetime.strptime(record.at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    age = lasting(max(0, now - int(at.timestamp())))
     back = " (rollback)" if record.kind == "rollback" else ""
-    return f"{record.at[:16].replace('T', ' ')}{back} {shown(record.by)}"
+    return f"{age} ago{back}, {shown(record.by)}"
 
 
 def _explained(standing: Standing) -> Iterator[str]:
