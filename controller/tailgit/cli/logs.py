@@ -63,9 +63,9 @@ def history(
 ) -> Exit:
     """Show who applied what when, from git.
 
-    The newest comes first. This is the fleet's record: a note for each apply at its commit (refs/notes/tailgit/NAME),
-    and the last commit that every node got (refs/tailgit/NAME/applied). --record
-    fetches both first; nothing is pushed.
+    The newest comes first. This is the fleet's record: a note for each apply at its
+    commit (refs/notes/tailgit/NAME), and the last commit that every node got
+    (refs/tailgit/NAME/applied). --record fetches both first; nothing is pushed.
 
     Exit: 0 done, 1 the record can't be read, 4 it names a commit that is not here.
 

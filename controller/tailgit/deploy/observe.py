@@ -145,7 +145,7 @@ def _instant(text: str) -> str:
     if not _INSTANT.fullmatch(text):
         raise ValueError("a time is none")
     try:
-        datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007
+        datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:
         raise ValueError("a time is none") from None
     return text
