@@ -18,7 +18,6 @@ from tailgit.deploy.answer import LARGEST
 from tailgit.deploy.enroll import find_host_key
 from tailgit.deploy.hostkey import fingerprint, host_keys
 from tailgit.deploy.identity import Identity, at_hand, identity
-from tailgit.deploy.observe import observe, observe_all
 from tailgit.deploy.ssh import AsyncSsh, Login, cause
 from tailgit.errors import (
     BadAnswer,
@@ -30,6 +29,7 @@ from tailgit.errors import (
     Unreachable,
 )
 from tailgit.plan.observed import Observed
+from tests.deploy.asking import observe, observe_all
 from tests.deploy.frames import error, observation
 from tests.deploy.sshd import Node, make_key, public
 
@@ -342,6 +342,7 @@ def test_nodes_are_observed_together_and_fail_alone(
             "acme",
             [good.login("good"), bad.login("bad"), down],
             lambda node, what: said.append((node, what)),
+            8,
         )
     )
     assert isinstance(seen["good"], Observed)

@@ -13,6 +13,7 @@ from tailgit.cli.carrying import (
     BreakLock,
     ConfirmTimeout,
     Manner,
+    Probed,
     SigningKey,
     Yes,
     carry_out,
@@ -61,6 +62,7 @@ def apply(
     canary: Canary = "",
     wave_size: WaveSize = "25%",
     allow: Allow = None,
+    probe: Probed = False,
     confirm_timeout: ConfirmTimeout = 90,
     break_lock: BreakLock = None,
     record: RecordAt = "",
@@ -125,7 +127,7 @@ def apply(
                 because = found.plan.refusals or (objection.message,)
                 sys.stdout.write(dumps(replace(found.plan, refusals=because)))
             raise objection
-        manner = Manner(asked, signing_key, confirm_timeout, break_lock or ())
+        manner = Manner(asked, signing_key, confirm_timeout, break_lock or (), probe)
         applied, signer = carry_out(nodes, found, manner)
     text = applied_text(applied, apply_command(repo, commit, None), signer)
     sys.stdout.write(applied_json(applied) if format == "json" else text)

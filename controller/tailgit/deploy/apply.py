@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tailgit.deploy.delivery import Delivery
 from tailgit.deploy.fleet import Fleet
 from tailgit.deploy.observe import Progress
-from tailgit.deploy.stage import Staged, stage_all, unlock_all
+from tailgit.deploy.stage import Staged, lost, stage_all, unlock_all
 from tailgit.deploy.switch import Terms, Trial, Turn
 from tailgit.plan.observed import Observed
 from tailgit.plan.order import Wave
@@ -69,7 +69,7 @@ class Applying:
                 why = self._verdict(which, turned)
         begun = outcomes.keys() | staged.failed.keys()
         waiting = {n: g for n, g in staged.numbers.items() if n not in begun}
-        await unlock_all(waiting, self.fleet, self.token)
+        await unlock_all((*waiting, *lost(staged.failed)), self.fleet, self.token)
         outcomes |= {n: Outcome(n, Result.NOT_STARTED, message=why) for n in waiting}
         return outcomes
 
