@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -241,6 +242,25 @@ def test_notes_of_many_controllers_merge(origin: Path) -> None:
     words = ("merge", "-q", "-s", "cat_sort_uniq", "refs/notes/theirs")
     git(folders[0], "notes", "--ref", NOTES, *words)
     assert sorted(by for by, _ in said(folders[0])) == sorted(everybody)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_all_lines_of_controllers_at_the_same_moment_are_kept(
+    origin: Path, shared: bool
+) -> None:
+    """Six at once, each in its clone with a remote, or all in one clone."""
+    new = head(origin, "main")
+    names = [f"c{number}" for number in range(6)]
+    folders = [clone(origin, name) for name in (names if shared else names[:1])]
+    remote = "origin" if shared else ""
+
+    def run(number: int) -> list[str]:
+        record = opened(folders[number % len(folders)], "acme", remote)
+        return write(record, applied(new, Result.FAILED), names[number])
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(run, range(6))) == [[]] * 6
+    assert sorted(by for by, _ in said(origin if shared else folders[0])) == names
 
 
 def test_notes_survive_that_many_are_pushed_meanwhile(origin: Path) -> None:

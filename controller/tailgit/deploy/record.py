@@ -23,7 +23,7 @@ from tailgit.load.git import Repo
 from tailgit.plan.entry import Entry, entry_of
 from tailgit.plan.outcome import Applied, Result
 
-ATTEMPTS = 5
+ATTEMPTS = 12
 """How often notes are merged and pushed while others push, too."""
 
 
