@@ -23,7 +23,7 @@ from tailgit.load.git import Repo
 from tailgit.plan.entry import Entry, entry_of
 from tailgit.plan.outcome import Applied, Result
 
-ATTEMPTS = 12
+ATTEMPTS = 30
 """How often notes are merged and pushed while others push, too."""
 
 
