@@ -279,7 +279,11 @@ def test_two_controllers_share_a_record(site: Site, tmp_path: Path) -> None:
     """What one applied with --record the other sees before it plans: an older commit
     is refused, also where no node that answers knows better; history has both."""
     code, out, err = site.apply("--yes", "--record", "origin")
-    assert code == Exit.DONE, err
+    assert (code, "2 unchanged" in out) == (Exit.DONE, True), err
+    first = site.git("rev-parse", "HEAD")
+    assert site.git("ls-remote", "origin", "refs/tailgit/acme/applied") == (
+        f"{first}\trefs/tailgit/acme/applied"
+    )
     site.git("push", "-q", "origin", "main")
     here, other = site.repo, tmp_path / "other"
     subprocess.run(
@@ -306,12 +310,11 @@ def test_two_controllers_share_a_record(site: Site, tmp_path: Path) -> None:
     code, out, err = site.tailgit("history", "--record", "origin")
     assert code == Exit.DONE, err
     assert f"acme: every node got {new[:7]}" in out
-    rows = [line for line in out.splitlines() if line.startswith("20")]
-    assert [line.split()[2] for line in rows] == [
-        new[:7],
-        site.git("rev-parse", "HEAD")[:7],
-        site.git("rev-parse", "HEAD")[:7],
-    ] or len(rows) >= 2
+    rows = [line.split() for line in out.splitlines() if line.startswith("20")]
+    assert [words[2] for words in rows] == [new[:7], first[:7], first[:7]]
+    assert [words[4:6] for words in rows] == [
+        *(["2", "applied"], ["2", "unchanged"], ["2", "applied"]),
+    ]
     code, out, err = site.tailgit("history", "-n", "1", "--format", "json")
     (entry,) = json.loads(out)["entries"]
     assert (entry["commit"], entry["counts"], entry["whole"]) == (

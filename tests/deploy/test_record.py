@@ -189,6 +189,22 @@ def test_what_others_applied_is_here_before_the_plan(origin: Path) -> None:
     assert said(b) == [("Ana", new)]
 
 
+def test_a_record_that_was_kept_here_alone_is_shared_by_the_next_apply(
+    origin: Path,
+) -> None:
+    """The first --record of an old clone brings ref and notes to the remote, also if
+    there is nothing to do on nodes."""
+    work = clone(origin, "a")
+    write(opened(work, "acme"), applied(head(work)))
+    record = opened(work, "acme", "origin", for_commit=head(work))
+    assert (record.applied, record.there) == (head(work), "")
+    done = applied(head(work), Result.UNCHANGED)
+    nothing = replace(done, plan=replace(done.plan, rows=()))
+    assert write(record, nothing, "Ben", "2026-11-22T13:00:05Z") == []
+    assert head(origin, REF) == head(work)
+    assert [by for by, _ in said(origin)] == ["Ben", "Ana"]
+
+
 def test_of_two_controllers_that_race_one_is_told(origin: Path) -> None:
     """The second finds the ref moved: exit 5, both lines are there, nothing is lost."""
     a, b = clone(origin, "a"), clone(origin, "b")

@@ -131,7 +131,8 @@ def written(
     """
     whole = complete(applied)
     commit = applied.plan.commit.sha
-    moves = whole and record.applied != commit
+    known = record.there if record.remote else record.applied
+    moves = whole and known != commit
     if not moves and not applied.plan.steps:
         return ()
     entry = entry_of(applied, by=by, at=at, whole=whole)
