@@ -19,6 +19,7 @@ from tailgit.cli.carrying import (
     carry_out,
     must_ask,
     refused,
+    who,
 )
 from tailgit.cli.fleet import (
     Allow,
@@ -32,6 +33,7 @@ from tailgit.cli.fleet import (
     order_of,
 )
 from tailgit.cli.plan import apply_command
+from tailgit.cli.recording import RecordAt, before, written
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit, Refused, UsageError
 
@@ -63,6 +65,7 @@ def apply(
     probe: Probed = False,
     confirm_timeout: ConfirmTimeout = 90,
     break_lock: BreakLock = None,
+    record: RecordAt = "",
     signing_key: SigningKey = None,
     identity: Identity = None,
     parallel: Parallel = 32,
@@ -77,11 +80,13 @@ def apply(
     is, then wave after wave; a wave that does not end well is the last one. A switched
     node goes back by itself unless it is confirmed over a new connection. Ctrl-C
     finishes the nodes that are under way and begins no other; a second one leaves at
-    once, and the nodes under way go back by themselves.
+    once, and the nodes under way go back by themselves. What was applied is kept in
+    git (`tailgit history`); --record shares that.
 
     Exit: 0 every node has the commit, 1 the answer was no, 3 the tailnet is not
     valid, 4 refused, nothing was changed (--format json prints the plan that was),
-    5 a node was not reached, not applied or rolled back, 6 somebody else applies,
+    5 a node was not reached, not applied or rolled back, or the record was not
+    written, 6 somebody else applies,
     64 nobody is there to be asked.
 
     Example: tailgit apply --commit main --compiled "$REVIEWED" --format json
@@ -109,6 +114,8 @@ def apply(
                 allow=allow,
             )
         )
+        name = nodes.tailnet.name
+        known = before(repo, name, record, for_commit=nodes.commit)
         found = nodes.survey(order)
         command = apply_command(repo, commit, planfile)
         objection = _objection(found.plan, kept, compiled)
@@ -124,7 +131,7 @@ def apply(
         applied, signer = carry_out(nodes, found, manner)
     text = applied_text(applied, apply_command(repo, commit, None), signer)
     sys.stdout.write(applied_json(applied) if format == "json" else text)
-    return applied.exit
+    return written(known, applied, who(repo))
 
 
 def _read(file: Path) -> Plan:

@@ -79,7 +79,7 @@ class Field:
         """The plan for the commit, with progress on stderr."""
         from tailgit.deploy.survey import survey
 
-        args = self.repo, self.tailnet, self.commit, self.fleet, _observation, order
+        args = self.repo, self.tailnet, self.commit, self.fleet, observation, order
         return self.runner.run(survey(*args))
 
 
@@ -188,7 +188,7 @@ def progress(node: str, what: str) -> None:
     print(f"  {shown(node)}: {shown(what)}", file=sys.stderr, flush=True)
 
 
-def _observation(node: str, what: str) -> None:
+def observation(node: str, what: str) -> None:
     """Progress of an observation: what goes well stands in the plan anyway."""
     if what != "observed":
         progress(node, what)
