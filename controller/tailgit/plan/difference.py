@@ -76,14 +76,21 @@ def _lines(what: str, before: bytes, after: bytes) -> Lines:
 
 def _placed(text: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Each line with the set that it stands in: an address that moves from one set to
-    another is a change, although no line is new."""
+    another is a change, although no line is new. An element of a set is a line of its
+    own, without the signs around it: the first and the last one that leave change none
+    of the others."""
     inside = b""
     for line in text.splitlines():
         if line.startswith(b"\tset "):
             inside = line
         elif line.startswith(b"\tchain "):
             inside = b""
-        if line.strip() != b"}":
+        bare = line.strip()
+        if inside and (bare.startswith(b"elements = {") or bare.endswith((b",", b" }"))):
+            for element in bare.removeprefix(b"elements = {").rstrip(b" }").split(b","):
+                if element.strip():
+                    yield inside, element.strip()
+        elif bare != b"}":
             yield inside, line
 
 
