@@ -85,15 +85,20 @@ class Field:
 
 @contextmanager
 def field(
-    repo: Path, commit: str | None, identity: Path | None, parallel: int
+    repo: Path,
+    commit: str | None,
+    identity: Path | None,
+    parallel: int,
+    *,
+    tests: bool = True,
 ) -> Iterator[Field]:
     """The nodes of a commit's tailnet, and connections to them as they are needed.
 
-    Raises `InvalidTailnet`, `Refused` where there is none.
+    Without `tests` the policy's own don't have to pass. Raises `InvalidTailnet`, `Refused` where there is none.
     """
     from tailgit.deploy.fleet import Fleet
 
-    loaded = valid(repo, commit or "HEAD", for_nodes=True)
+    loaded = valid(repo, commit or "HEAD", tests=tests, for_nodes=True)
     if loaded.tailnet is None or loaded.commit is None:
         raise Refused("there is no tailnet in this commit")
     if commit in (None, "HEAD"):

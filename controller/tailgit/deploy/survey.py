@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tailgit.access.selectors import active_devices
 from tailgit.compile import Bundle, compile_tailnet
 from tailgit.deploy.fleet import Fleet
 from tailgit.deploy.observe import Progress, observe_all
@@ -57,6 +58,8 @@ async def survey(
     leaving = leaving_of(
         known.declared.get(applied), tailnet, known.before.get(applied)
     )
+    leaving |= {n: d for n, d in tailnet.devices.items() if n in order.farewell}
+    leaving = {n: d for n, d in leaving.items() if n not in order.apart}
     logins = logins_of({**tailnet.devices, **leaving}, {*bundles, *leaving})
     fleet.call(logins.values())
     seen = await observe_all(fleet, logins, progress)
@@ -91,7 +94,7 @@ def leaving_of(
     """Devices that `base` brought a bundle to and `head` does not have any more."""
     if base is None:
         return {}
-    stay = {name for name, device in head.devices.items() if not device.disabled}
+    stay = set(active_devices(head))
     stay |= {old for name in stay for old in head.devices[name].formerly}
     keys = {device.public_key for device in head.devices.values()}
     return {

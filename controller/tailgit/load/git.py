@@ -1,8 +1,9 @@
 """Plain git: revisions, heights, ancestors and the files of a tree.
 
-It reads, and `commit_file` is the one exception. Only plumbing that runs nothing of the repository's making: no checkout, no filters, no
-hooks, no pager. Variables that point git somewhere else (a hook sets `GIT_DIR`) are
-dropped; replace refs, which could show other content for a commit, are off.
+It reads; `commit_file` is the one exception. Only plumbing that runs nothing of the
+repository's making: no checkout, no filters, no hooks, no pager. Variables that point
+git somewhere else (a hook sets `GIT_DIR`) are dropped; replace refs, which could show
+other content for a commit, are off.
 
 Git is never left to look for a repository by itself: it takes any folder with `HEAD`,
 `objects` and `refs` for a bare one, and those are names that a commit may hold. Which

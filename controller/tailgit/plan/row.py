@@ -94,6 +94,15 @@ class Wanted:
     leaves: bool = False
     trusts: bool = False
 
+    def had(self, manifest: str) -> Bundle | None:
+        """What a node has that records this manifest; None if it is not known here.
+
+        Its own commit may be one too many to compile. As often as not the last applied
+        one says the same of it.
+        """
+        known = (each for each in (self.recorded, self.before) if each is not None)
+        return next((each for each in known if each.digest == manifest), None)
+
 
 def row_of(
     device: Device, wanted: Wanted, seen: Observed | NodeError | None, now: int
@@ -102,6 +111,8 @@ def row_of(
     name, bundle = device.name, wanted.bundle
     if device.disabled and not wanted.leaves:
         return Row(name, State.NOT_DELIVERED, notes=("disabled",))
+    if bundle is None and device.public_key is not None:
+        return Row(name, State.NOT_DELIVERED, notes=("its owner is disabled",))
     if bundle is None:
         return Row(name, State.NOT_ENROLLED, notes=("awaits its key",))
     row = Row(name, State.IN_SYNC, bundle.digest, peers=bundle.peers)
@@ -173,8 +184,8 @@ def _answered(
     if record is None and not seen.damaged:
         what = difference(None, bundle)
         return replace(row, state=State.FIRST, switch=Switch.COLD, difference=what)
-    old = wanted.recorded
-    if record is None or old is None or old.digest != record.manifest:
+    old = wanted.had(record.manifest) if record else None
+    if record is None or old is None:
         return replace(row, state=State.CHANGE, switch=Switch.UNKNOWN)
     what = difference(old, bundle)
     return replace(row, state=State.CHANGE, switch=_switch(seen, what), difference=what)
@@ -186,7 +197,8 @@ def _switch(seen: Observed, what: Difference | None) -> Switch:
     if seen.interface == "absent":
         return Switch.COLD
     drifted = any(parts.get(part) != "ok" for part in ("addresses", "routes"))
-    if drifted or seen.interface != "up" or (what and "interface" in what.files):
+    moved = what and ("interface" in what.files or what.own_key)
+    if drifted or seen.interface != "up" or moved:
         return Switch.WARM
     return Switch.HOT
 
