@@ -94,7 +94,8 @@ def field(
 ) -> Iterator[Field]:
     """The nodes of a commit's tailnet, and connections to them as they are needed.
 
-    Without `tests` the policy's own don't have to pass. Raises `InvalidTailnet`, `Refused` where there is none.
+    Without `tests` the policy's own don't have to pass. Raises `InvalidTailnet`,
+    `Refused` where there is none.
     """
     from tailgit.deploy.fleet import Fleet
 
