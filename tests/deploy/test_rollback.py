@@ -19,6 +19,8 @@ from tests.deploy.test_real_node import (
 
 pytestmark = pytest.mark.live
 
+OTHER = POLICY.replace("5432", "5433")
+
 __all__ = ["answer_on_a_terminal", "applied", "fleet"]
 
 
@@ -40,7 +42,7 @@ def test_there_and_back_again(applied: Fleet) -> None:
     """A revoked access comes back with a rollback, which says so before all else; the
     next apply takes it away again."""
     old = applied.git("rev-parse", "HEAD")
-    new = applied.commit("No more Postgres", policy_yaml="grants: []\n")
+    new = applied.commit("Move Postgres", policy_yaml=OTHER)
     assert applied.apply("--yes")[0] == Exit.DONE
     code, out, err = rollback(applied, "--to", "HEAD~1", "--yes")
     assert code == Exit.DONE, out + err
@@ -48,7 +50,9 @@ def test_there_and_back_again(applied: Fleet) -> None:
     assert err.index("  ! filter lines come back: db-1 +") < err.index("Plan ")
     assert "revert or mend it" in out
     assert commit_of(applied, "db-1") == f"{old} rollback"
-    chains = applied.machines["db-1"].run("nft", "list", "table", "inet", "tailgit_acme")
+    chains = applied.machines["db-1"].run(
+        "nft", "list", "table", "inet", "tailgit_acme"
+    )
     assert "5432" in chains
     code, out, err = applied.apply("--yes")
     assert code == Exit.DONE, out + err
@@ -60,7 +64,7 @@ def test_without_a_commit_a_person_agrees_to_the_one_before(
 ) -> None:
     """The one that a node had before, by name; with --yes it has to be named."""
     old = applied.git("rev-parse", "HEAD")
-    new = applied.commit("Ping", policy_yaml=POLICY.replace("5432", "5433"))
+    new = applied.commit("Move Postgres", policy_yaml=OTHER)
     assert applied.apply("--yes")[0] == Exit.DONE
     code, _, err = rollback(applied, "--yes")
     assert code == Exit.USAGE
@@ -92,14 +96,14 @@ def test_a_commit_that_was_never_applied_is_no_way_back(applied: Fleet) -> None:
 def test_one_node_goes_back_by_its_own_count(applied: Fleet) -> None:
     """Only it; what it keeps is proven by its digest before anything is sent."""
     old = applied.git("rev-parse", "HEAD")
-    new = applied.commit("Ping", policy_yaml=POLICY.replace("5432", "5433"))
+    new = applied.commit("Move Postgres", policy_yaml=OTHER)
     assert applied.apply("--yes")[0] == Exit.DONE
     code, _, err = rollback(applied, "db-1", "--to", "7", "--yes")
     assert (code, "keeps no generation 7" in err) == (Exit.REFUSED, True)
     assert "it keeps: 1, 2" in err
     code, out, err = rollback(applied, "db-1", "--to", "1", "--yes")
     assert code == Exit.DONE, out + err
-    assert f"db-1: generation 1 of 2" in err
+    assert "db-1: generation 1 of 2" in err
     assert commit_of(applied, "db-1") == f"{old} rollback"
     assert commit_of(applied, "web-1") == f"{new} apply"
     assert applied.states()["db-1"] == "change"
@@ -112,7 +116,7 @@ def test_the_parcel_of_a_rollback_is_good_once(
 ) -> None:
     """Kept by a thief of the login key and sent again after a newer apply, it is
     refused, although it is signed and says rollback."""
-    new = applied.commit("No more Postgres", policy_yaml="grants: []\n")
+    new = applied.commit("Move Postgres", policy_yaml=OTHER)
     assert applied.apply("--yes")[0] == Exit.DONE
     packed = Delivery.parcel
     sent: dict[str, bytes] = {}
@@ -121,9 +125,9 @@ def test_the_parcel_of_a_rollback_is_good_once(
         sent[delivery.node] = packed(delivery)
         return sent[delivery.node]
 
-    monkeypatch.setattr(Delivery, "parcel", kept_by_a_thief)
-    assert rollback(applied, "--to", "HEAD~1", "--yes")[0] == Exit.DONE
-    monkeypatch.undo()
+    with monkeypatch.context() as tapped:
+        tapped.setattr(Delivery, "parcel", kept_by_a_thief)
+        assert rollback(applied, "--to", "HEAD~1", "--yes")[0] == Exit.DONE
     machine = applied.machines["db-1"]
     state = "/var/lib/tailgit/acme"
     kept = int(machine.run("cut", "-d ", "-f1", f"{state}/current"))
