@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from tests.live.network import Network
@@ -52,7 +53,8 @@ else:
 sock.setblocking(False)
 came, lost, told, due = [], "", False, time.monotonic()
 while True:
-    ready, _, _ = select.select([sock, sys.stdin], [], [], max(0, due - time.monotonic()))
+    wait = max(0, due - time.monotonic())
+    ready, _, _ = select.select([sock, sys.stdin], [], [], wait)
     if sys.stdin in ready:
         break
     if sock in ready:
@@ -94,7 +96,7 @@ class Stream:
     def longest_gap(self, since: float) -> float:
         """Seconds of the longest silence after `since`, up to the last echo."""
         times = [at for at in self.came if at >= since]
-        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
+        return max((b - a for a, b in pairwise(times)), default=0.0)
 
     def after(self, moment: float) -> int:
         """How many echoes came after a moment."""

@@ -14,6 +14,8 @@ from tests.live.streams import Stream, stream
 
 pytestmark = pytest.mark.live
 
+PHONE = "6Zg1fQ0o3Pqj4m0sO5GmVbq5tGgRUuTzvKyJ0uUoY1E="
+
 DEVICES = """\
 devices:
   db: {tags: [tag:db], endpoints: ["203.0.113.1:51820"]}   # the only one
@@ -21,10 +23,6 @@ devices:
   laptop:
     owner: ana@acme.com   # stolen now and then
     endpoints: ["203.0.113.3:51820"]
-  phone:
-    owner: ben@acme.com
-    publicKey: 6Zg1fQ0o3Pqj4m0sO5GmVbq5tGgRUuTzvKyJ0uUoY1E=
-    delivery: wg-quick
 """
 
 POLICY = """\
@@ -34,7 +32,6 @@ users:
 tagOwners: {tag:db: []}
 grants:
   - {src: [laptop, desk], dst: [db], ip: ["udp:8125", "tcp:8080"]}
-  - {src: [phone], dst: [db], ip: ["tcp:22"]}
 tests:
   - {src: laptop, proto: tcp, accept: ["db:8080"]}
 """
@@ -109,3 +106,102 @@ def test_a_stream_outlives_a_rotation(office: Network, node: str, proto: str) ->
     assert seen.lost == ""
     assert gap < 6.0
     assert seen.after(seen.came[-1] - 1) > 20
+
+
+@pytest.fixture
+def restored(office: Network) -> Iterator[Network]:
+    """The office as it was, by commits that take back what a test did."""
+    head = git(office, "git rev-parse HEAD")
+    yield office
+    for node in office.lab.nodes:
+        office.sh(node, "kill -CONT $(cat /run/sshd.pid)")
+    git(office, f"git reset -q; git checkout -q {head} -- . ; git add -A")
+    git(office, "git commit -qm 'As it was' || true")
+    tailgit(office, "apply", "--yes")
+
+
+def test_a_revoked_laptop_is_cut_off_at_once(restored: Network) -> None:
+    """Its stream stops, those of others do not; it is neither asked nor waited for, and
+    the commit holds the one line and nothing else that lies about."""
+    office = restored
+    git(office, "echo hello > README.md; git add README.md; echo '# x' >> policy.yaml")
+    stolen = key_of(office, "laptop")
+    office.sh("laptop", "kill -STOP $(cat /run/sshd.pid)")
+    with (
+        stream(office, "udp", "laptop", "db", 8125) as thief,
+        stream(office, "tcp", "desk", "db", 8080) as other,
+    ):
+        time.sleep(1)
+        out, err = tailgit(
+            office, "revoke", "laptop", "--reason", "stolen in Lisbon", "--yes"
+        )
+        done = time.monotonic()
+        time.sleep(2)
+    assert "Nobody trusts laptop any more.\n" in out
+    assert "Push it soon: git push." in out
+    assert "note: this test fails from now on: policy.yaml:" in err
+    assert "+    disabled: true\n" in err
+    assert thief.came
+    assert thief.after(done) == 0
+    assert other.lost == ""
+    assert other.longest_gap(0) < 1.0
+    assert stolen not in peers_of(office, "db") + peers_of(office, "desk")
+    assert git(office, "git show --format=%B --stat HEAD").splitlines()[:6] == [
+        "Revoke laptop",
+        "",
+        "Devices: laptop",
+        "Reason: stolen in Lisbon",
+        "",
+        " devices.yaml | 1 +",
+    ]
+    assert git(office, "git status --porcelain").splitlines() == [
+        "A  README.md",
+        " M policy.yaml",
+    ]
+    out, err = tailgit(office, "revoke", "laptop", "--yes")
+    assert "laptop is revoked already in HEAD" in err
+    assert out == "Nobody trusts laptop any more.\n"
+
+
+def test_a_person_goes_with_every_device_and_who_is_missing_is_named(
+    restored: Network,
+) -> None:
+    """A node that is out of reach and a phone that gets its files by hand may trust the
+    key on; the node lets go once it is back, and the device itself is told."""
+    office = restored
+    phone = "{owner: ana@acme.com, delivery: wg-quick, publicKey: " + PHONE + "}"
+    git(office, f"printf '  phone: {phone}\\n' >> devices.yaml")
+    rule = """- {src: [phone], dst: [desk], ip: ["tcp:22"]}"""
+    git(office, f"sed -i 's/^grants:/grants:\\n  {rule}/' policy.yaml")
+    git(office, "git commit -qam 'A phone'")
+    tailgit(office, "apply", "--yes")
+    gone = key_of(office, "desk")
+    office.sh("db", "kill -STOP $(cat /run/sshd.pid)")
+    words = ("revoke", "ben@acme.com", "--yes")
+    out, err = tailgit(office, *words, expect=Exit.INCOMPLETE)
+    assert "still trusting ben@acme.com: db, phone\n" in err
+    assert "db  unreachable" not in out
+    assert "it lets go of the key as soon as it is reached" in out
+    assert "bring it the output of: tailgit render phone --wg-quick" in out
+    assert gone in peers_of(office, "db")
+    assert peers_of(office, "desk") == []
+    office.sh("db", "(sleep 8; kill -CONT $(cat /run/sshd.pid)) >/dev/null 2>&1 &")
+    out, err = tailgit(office, *words, "--wait", "40", expect=Exit.INCOMPLETE)
+    assert "  db: has let go\n" in err
+    assert "1 may still trust ben@acme.com:\n  phone  " in out
+    assert gone not in peers_of(office, "db")
+
+
+def test_what_else_the_branch_holds_is_not_applied_by_it(restored: Network) -> None:
+    """Nodes that the waiting commit gives something are kept back, with both ways out;
+    the revocation stays committed."""
+    office = restored
+    old = peers_of(office, "db")
+    git(office, "sed -i 's/tcp:8080/tcp:8080-8081/' policy.yaml")
+    git(office, "git commit -qam 'Not reviewed yet'")
+    _, err = tailgit(office, "revoke", "laptop", "--yes", expect=Exit.REFUSED)
+    said = " ".join(err.split())
+    assert "would gain something, too; this commit has more in it" in said
+    assert "apply all of the commit: tailgit plan, tailgit apply; or revoke on" in said
+    assert git(office, "git log -1 --format=%s") == "Revoke laptop"
+    assert peers_of(office, "db") == old
