@@ -23,6 +23,7 @@ from tailgit.cli.edits import would_break
 from tailgit.cli.fleet import Allow, Field, Identity, Parallel, agreed, field
 from tailgit.cli.tailnet import Repo
 from tailgit.errors import Exit, Refused, SourceError, TailgitError
+from tailgit.model.codes import OF_TESTS
 from tailgit.model.text import shown
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def revoke(
         print("Next:  tailgit revoke " + shown(name) + " again brings it to the nodes")
         return Exit.DONE
     manner = Manner(False, signing_key, confirm_timeout, break_lock or ())
-    with field(repo, commit, identity, parallel, tests=False) as nodes:
+    with field(repo, commit, identity, parallel, passed_over=OF_TESTS) as nodes:
         work = _Work(nodes, made, manner, reason or "revoked", tuple(allow or ()))
         left = work.until_nobody(time.monotonic() + wait)
         work.farewell()

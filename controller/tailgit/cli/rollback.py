@@ -31,6 +31,7 @@ from tailgit.cli.fleet import (
 )
 from tailgit.cli.tailnet import Format, Repo, valid
 from tailgit.errors import Exit, NodeError, Refused, UsageError
+from tailgit.model.codes import OF_TESTS
 from tailgit.model.near import meant
 from tailgit.model.text import shown
 
@@ -92,7 +93,7 @@ def rollback(
         )
     asked = must_ask(yes)
     manner = Manner(asked, signing_key, confirm_timeout, break_lock or ())
-    with field(repo, None, identity, parallel, tests=False) as present:
+    with field(repo, None, identity, parallel, passed_over=OF_TESTS) as present:
         order = replace(
             order_of(present.tailnet, canary=canary, wave_size=wave_size, allow=allow),
             kind="rollback",
@@ -189,7 +190,7 @@ def _observed(present: Field, *names: str) -> dict[str, Observed | NodeError]:
 
 def _at(present: Field, commit: str) -> Field:
     """The same nodes, with what an older commit says of them."""
-    loaded = valid(present.repo, commit, tests=False, for_nodes=True)
+    loaded = valid(present.repo, commit, for_nodes=True, passed_over=OF_TESTS)
     if loaded.tailnet is None or loaded.commit is None:
         raise Refused(f"there is no tailnet in {commit[:7]}")
     if loaded.tailnet.name != present.tailnet.name:

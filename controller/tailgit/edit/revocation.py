@@ -18,13 +18,11 @@ from tailgit.edit.tree import Tree, judged, new_errors, open_tree, other_roots
 from tailgit.errors import InvalidTailnet, Refused, UsageError
 from tailgit.load.git import Repo
 from tailgit.load.located import Map
+from tailgit.model.codes import OF_TESTS
 from tailgit.model.findings import Finding
 from tailgit.model.near import meant
 from tailgit.model.tailnet import Device, Tailnet
 from tailgit.model.text import shown
-
-TESTS = frozenset({"test-failed", "ssh-test-failed", "test-of-nobody"})
-"""Codes of what the policy's own tests say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +64,10 @@ def revocation(repo: FilePath, name: str) -> Revocation:
     _committable(repo, file)
     after = judged(Edited(tree.source, change), tree.root)[1]
     new = new_errors(tree.findings, after, words={})
-    broken = tuple(each for each in new if each.code not in TESTS)
+    broken = tuple(each for each in new if each.code not in OF_TESTS)
     if broken:
         raise InvalidTailnet(broken)
-    failing = tuple(each for each in new if each.code in TESTS)
+    failing = tuple(each for each in new if each.code in OF_TESTS)
     return Revocation(name, change, devices, failing, other_roots(tree, [file]))
 
 
