@@ -179,7 +179,6 @@ def test_a_person_goes_with_every_device_and_who_is_missing_is_named(
     office.sh("db", "kill -STOP $(cat /run/sshd.pid)")
     words = ("revoke", "ben@acme.com", "--yes")
     out, err = tailgit(office, *words, expect=Exit.INCOMPLETE)
-    print(out, err)
     assert "still trusting ben@acme.com: db, phone\n" in err
     assert "db  unreachable" not in out
     assert "it lets go of the key as soon as it is reached" in out
