@@ -54,6 +54,8 @@ async def survey(
     leaving = leaving_of(
         known.declared.get(applied), tailnet, known.before.get(applied)
     )
+    leaving |= {n: d for n, d in tailnet.devices.items() if n in order.farewell}
+    leaving = {n: d for n, d in leaving.items() if n not in order.apart}
     logins = logins_of({**tailnet.devices, **leaving}, {*bundles, *leaving})
     fleet.call(logins.values())
     seen = await observe_all(fleet, logins, progress)

@@ -104,12 +104,10 @@ def _row(found: dict[str, Any]) -> Row:
 
 
 def _difference(found: dict[str, Any]) -> Difference:
-    return Difference(
-        **{
-            **{key: tuple(value) for key, value in found.items()},
-            "lines": tuple(Lines(**lines) for lines in found["lines"]),
-        }
-    )
+    listed = {key: tuple(value) for key, value in found.items() if key != "own_key"}
+    lines = tuple(Lines(**each) for each in found["lines"])
+    whole: dict[str, Any] = {**found, **listed, "lines": lines}
+    return Difference(**whole)
 
 
 def stale_because(kept: Plan, now: Plan) -> tuple[str, ...]:

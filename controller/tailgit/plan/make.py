@@ -49,14 +49,12 @@ def make(
         row_of(device, wanted, seen.get(name), now)
         for name, device, wanted in _wanted(desired, seen, history, before, order)
     )
-    rows = tuple(_selected(row, order.only) for row in made if row is not None)
+    rows = tuple(_selected(row, order) for row in made if row is not None)
     controller = _controller(tailnet)
     guards = allowed(
         (
             *limits(history.declared.get(base), tailnet, before, bundles),
-            _losing(rows),
-            _lost_records(desired, seen, history),
-            _damaged_records(seen),
+            *_guards(desired, seen, history, rows, order),
             _unknown_base(rows, commit, history, base),
             lockout(
                 tailnet,
@@ -150,11 +148,40 @@ def _wanted(
         )
 
 
-def _selected(row: Row, only: frozenset[str] | None) -> Row:
+def _selected(row: Row, order: Order) -> Row:
     """The row, unless it would be written to and was not asked for."""
-    if only is None or not row.written or row.node in only:
+    if not row.written:
         return row
-    return replace(row, state=State.LEFT_OUT, switch=None)
+    notes = row.notes
+    if order.only is not None and row.node not in order.only:
+        return replace(row, state=State.LEFT_OUT, switch=None)
+    if order.only_losses and _gains(row):
+        if row.loses:
+            notes = (*notes, "it would gain something, too; nothing is taken from it")
+        return replace(row, state=State.LEFT_OUT, switch=None, notes=notes)
+    return row
+
+
+def _gains(row: Row) -> bool:
+    """Whether a row gives anybody anything; what is not known may be anything."""
+    if row.state in (State.LEAVING, State.REPAIR):
+        return False
+    return row.difference is None or row.difference.gives
+
+
+def _guards(
+    desired: Desired,
+    seen: Mapping[str, Observed | NodeError],
+    history: History,
+    rows: tuple[Row, ...],
+    order: Order,
+) -> tuple[Guard, ...]:
+    """Guards about what nodes have; a revocation takes from many, and passes over
+    those with a trouble of their own."""
+    if order.only_losses:
+        return ()
+    records = _lost_records(desired, seen, history), _damaged_records(seen)
+    return _losing(rows), *records
 
 
 def _losing(rows: Iterable[Row]) -> Guard:

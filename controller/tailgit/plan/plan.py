@@ -67,8 +67,9 @@ class Order:
     """What was asked for besides the commit.
 
     `only` are the nodes that may be written to, None for all; `allow` holds a reason
-    for each guard that is overruled; `only_losses` refuses a plan that gives anybody
-    anything.
+    for each guard that is overruled. `only_losses` keeps back nodes that would gain
+    anything. `apart` are devices that are not asked at all, `farewell` those of the
+    commit that are switched off and told so, whatever was applied before.
     """
 
     kind: Kind = "apply"
@@ -76,6 +77,8 @@ class Order:
     only: frozenset[str] | None = None
     allow: Mapping[str, str] = field(default_factory=dict)
     only_losses: bool = False
+    apart: frozenset[str] = frozenset()
+    farewell: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,15 @@ class Wanted:
     trusts: bool = False
     surely: bool = True
 
+    def had(self, manifest: str) -> Bundle | None:
+        """What a node has that records this manifest; None if it is not known here.
+
+        Its own commit may be one too many to compile. As often as not the last applied
+        one says the same of it.
+        """
+        known = (each for each in (self.recorded, self.before) if each is not None)
+        return next((each for each in known if each.digest == manifest), None)
+
 
 def row_of(
     device: Device, wanted: Wanted, seen: Observed | NodeError | None, now: int
@@ -193,8 +202,8 @@ def _answered(
     if record is None and not seen.damaged:
         what = difference(None, bundle)
         return replace(row, state=State.FIRST, switch=Switch.COLD, difference=what)
-    old = wanted.recorded
-    if record is None or old is None or old.digest != record.manifest:
+    old = wanted.had(record.manifest) if record else None
+    if record is None or old is None:
         return replace(row, state=State.CHANGE, switch=Switch.UNKNOWN)
     what = difference(old, bundle)
     return replace(row, state=State.CHANGE, switch=_switch(seen, what), difference=what)
@@ -213,7 +222,8 @@ def _switch(seen: Observed, what: Difference | None) -> Switch:
     if seen.interface == "absent":
         return Switch.COLD
     drifted = any(parts.get(part) != "ok" for part in ("addresses", "routes"))
-    if drifted or seen.interface != "up" or (what and "interface" in what.files):
+    moved = what and ("interface" in what.files or what.own_key)
+    if drifted or seen.interface != "up" or moved:
         return Switch.WARM
     return Switch.HOT
 

@@ -38,6 +38,7 @@ _TOGETHER = (State.IN_SYNC, State.NOT_DELIVERED)
 
 _KINDS = {
     "canary": "canary",
+    "keys": "together: a rotation",
     "leaving": "taken off the tailnet",
     "controller": "the controller's own",
 }
@@ -159,12 +160,17 @@ def _changes(what: Difference, *, first: bool) -> Iterable[str]:
             yield f"{sign}{len(names)} peer{'s' * (len(names) != 1)}{listed}"
     if first:
         return
+    if what.own_key:
+        yield "a new key of its own"
+    if what.peers_rekeyed:
+        yield f"new key of {_named(what.peers_rekeyed)}"
     for lines in what.lines:
         signs = [f"+{lines.added}"] * bool(lines.added)
         signs += [f"-{lines.removed}"] * bool(lines.removed)
         yield f"{lines.what} {' '.join(signs)}"
     told = {"firewall.nft", "interface", "hosts", "zone"}
-    if what.peers_added or what.peers_removed or what.peers_changed:
+    peers = (what.peers_added, what.peers_removed, what.peers_changed)
+    if any((*peers, what.peers_rekeyed)):
         told.add("wireguard.conf")
     yield from (shown(name) for name in what.files if name not in told)
 
