@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
+from tailgit.compile import compile_tailnet
 from tailgit.errors import NodeError, NodeRefused, Unreachable
 from tailgit.guard.guard import GUARDS, Guard
 from tailgit.model.policy import Rule
@@ -17,6 +19,7 @@ from tailgit.plan.make import make
 from tailgit.plan.observed import Observed, Suspension
 from tailgit.plan.plan import Desired, History, Lineage, Order, Plan
 from tailgit.plan.row import State, Switch
+from tests.guard.test_lockout import BEHIND, TO_LAN, net
 from tests.plan.small import (
     ANCESTOR,
     COMMIT,
@@ -283,13 +286,27 @@ def test_the_way_to_a_node_that_is_not_written_to_counts(db: str) -> None:
         assert stops(planned(net, wanted, seen, order=only)) == []
 
 
+def test_the_way_that_was_applied_last_is_what_may_be_lost(tmp_path: Path) -> None:
+    """Behind a router: nothing leads there any more, and something did before."""
+    before = net(tmp_path / "old", TO_LAN, ssh=BEHIND)
+    after = net(tmp_path / "new", ssh=BEHIND)
+    has = replace(
+        running(bundle("db-1", hosts="x\n")),
+        public_keys=(after.devices["db-1"].public_key or "",),
+    )
+    for base, stopped in ((before, True), (after, False)):
+        history = replace(ANCESTOR, declared={OLD: base})
+        made = planned(after, compile_tailnet(after), {"db-1": has}, history)
+        assert ("lockout" in stops(made)) is stopped
+
+
 def test_the_controllers_own_node_goes_last() -> None:
     """Also when it is named as the canary by its few peers."""
     devices = [device("a"), device("b"), device("ops")]
     wanted = {d.name: bundle(d.name, hosts="x\n") for d in devices}
     seen = {d.name: running(bundle(d.name, hosts="y\n")) for d in devices}
-    net = replace(tailnet(*devices), controller=Controller(PLACE, "ops"))
-    made = planned(net, wanted, seen)
+    home = replace(tailnet(*devices), controller=Controller(PLACE, "ops"))
+    made = planned(home, wanted, seen)
     assert [(w.kind, w.nodes) for w in made.waves] == [
         ("canary", ("a",)),
         ("wave", ("b",)),
