@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.parcel import Parcel, Signer
-from tests.systemd.machine import NAME, Machine, why_not
+from tests.systemd.machine import Machine, why_not
 from tests.systemd.peer import Peer
 
 
@@ -34,8 +34,7 @@ class Pair:
 
     def apply(self, parcel: Parcel) -> str:
         number = self.machine.stage(parcel)
-        for verb in ("activate", "confirm"):
-            answer = self.machine.request(verb, NAME, number)
+        for answer in (self.machine.activate(number), self.machine.confirm(number)):
             assert answer["result"] == "ok", answer.fields
         return number
 

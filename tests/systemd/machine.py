@@ -31,7 +31,10 @@ INIT = next(
 
 _UNITS = INIT.parent / "system"
 
-_KEPT = ("dbus", "systemd-journald", "systemd-logind", "systemd-tmpfiles-setup.service")
+_KEPT = (
+    *("dbus", "systemd-journald", "systemd-logind"),
+    *("systemd-tmpfiles-setup.service", "systemd-user-sessions"),
+)
 """Of what a target of the distribution wants: enough for logins, units and a journal."""
 
 _BUILD = """
@@ -84,6 +87,8 @@ def why_not() -> str:
     for tool, package in (("dbus-daemon", "dbus"), ("loginctl", "systemd")):
         if shutil.which(tool) is None:
             return f"{tool} (package {package}) is not installed on this computer"
+    if not any(Path("/").glob("usr/lib/*/security/pam_systemd.so")):
+        return "pam_systemd (package libpam-systemd) is not installed on this computer"
     if not Path("/dev/net/tun").exists():
         return "/dev/net/tun is missing"
     tree = _cgroups()
@@ -142,6 +147,14 @@ class Machine:
         (ssh / "machine").unlink(missing_ok=True)
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]
         subprocess.run([*command, str(ssh / "machine")], check=True)
+        (ssh / "keys").mkdir()
+        (ssh / "keys/root").write_text(self.signer.public + "\n")
+        logind = etc / "systemd/logind.conf.d"
+        logind.mkdir(exist_ok=True)
+        # The hardest case: what a login leaves behind is killed with it.
+        (logind / "kill.conf").write_text(
+            "[Login]\nKillUserProcesses=yes\nKillExcludeUsers=nobody\n"
+        )
         self._choose_units(etc / "systemd/system")
 
     def _choose_units(self, units: Path) -> None:
@@ -285,9 +298,15 @@ class Machine:
         return self.request("observe", NAME)
 
     def stage(self, parcel: Parcel) -> str:
-        answer = self.request("stage", NAME, stdin=parcel.build())
+        answer = self.request("stage", NAME, "none", stdin=parcel.build())
         assert answer["result"] == "ok", answer.fields
         return answer["generation"]
+
+    def activate(self, number: str, seconds: int = 600) -> Answer:
+        return self.request("activate", NAME, number, str(seconds), "none")
+
+    def confirm(self, number: str) -> Answer:
+        return self.request("confirm", NAME, number, "none")
 
     def number(self, name: str) -> str:
         """The generation that `current`, `pending` or `rolledback` names."""

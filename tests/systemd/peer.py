@@ -158,7 +158,9 @@ class Peer:
         """A node's bundle in which this peer stands in the place of the made-up one."""
         text = FILES["wireguard.conf"].replace(PEER, self.public)
         text = text.replace("203.0.113.10", PEER_ADDRESS)
-        text = text.replace("Alive = 25", "Alive = 1").replace("alive = 25", "alive = 1")
+        text = text.replace("Alive = 25", "Alive = 1").replace(
+            "alive = 25", "alive = 1"
+        )
         return {**FILES, "wireguard.conf": text}
 
     @contextmanager

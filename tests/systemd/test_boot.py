@@ -61,7 +61,7 @@ def test_a_reboot_starts_what_was_confirmed(pair: Pair, how: str) -> None:
     machine, peer = pair.machine, pair.peer
     machine.wait_active(UNIT)
     number = machine.stage(pair.parcel(height=2))
-    answer = machine.request("activate", NAME, number)
+    answer = machine.activate(number)
     assert answer["result"] == "ok", answer.fields
     down = Order(machine)
     floods: list[Flood] = []
