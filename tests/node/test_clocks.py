@@ -64,7 +64,7 @@ def public_of(private: str) -> str:
 
 
 class End:
-    """One of the two: a network of its own, an address outside and one in the tunnel."""
+    """One of the two: a network of its own, an address outside, one in the tunnel."""
 
     def __init__(self, outside: str, inside: str) -> None:
         self.outside, self.inside = outside, inside
@@ -72,8 +72,10 @@ class End:
         # Even a killed pytest leaves no namespace behind.
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net"]
         self._first = subprocess.Popen(
-            [*command, "--pid", "--fork", "--kill-child", "--mount-proc"]
-            + ["sh", "-c", _BUILD],
+            [
+                *(*command, "--pid", "--fork", "--kill-child", "--mount-proc"),
+                *("sh", "-c", _BUILD),
+            ],
             stdin=subprocess.DEVNULL,
         )
         children = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children")
@@ -149,11 +151,9 @@ def ends() -> Iterator[tuple[End, End]]:
     """alpha and beta; beta's interface is up and knows alpha, alpha's is not."""
     alpha, beta = End("192.0.2.1", "100.64.0.1"), End("192.0.2.2", "100.64.0.2")
     try:
-        subprocess.run(
-            ["ip", "link", "add", "name", "eth0", "netns", str(alpha.pid)]
-            + ["type", "veth", "peer", "name", "eth0", "netns", str(beta.pid)],
-            check=True,
-        )
+        cable = ["name", "eth0", "netns", str(alpha.pid), "type", "veth"]
+        cable += ["peer", "name", "eth0", "netns", str(beta.pid)]
+        subprocess.run(["ip", "link", "add", *cable], check=True)
         for end in (alpha, beta):
             end.run("ip", "address", "add", f"{end.outside}/24", "dev", "eth0")
             end.run("ip", "link", "set", "eth0", "up")

@@ -35,7 +35,7 @@ _KEPT = (
     *("dbus", "systemd-journald", "systemd-logind"),
     *("systemd-tmpfiles-setup.service", "systemd-user-sessions"),
 )
-"""Of what a target of the distribution wants: enough for logins, units and a journal."""
+"""Of what the distribution's targets want: enough for logins, units and a journal."""
 
 _BUILD = """
 set -e
@@ -140,6 +140,7 @@ class Machine:
         (etc / "machine-id").unlink(missing_ok=True)
         (etc / "machine-id").write_text(uuid.uuid4().hex + "\n")
         (etc / "hostname").write_text("web-1\n")
+        (etc / "hosts").write_text("127.0.0.1 localhost web-1\n")
         (etc / "nftables.conf").write_text("#!/usr/sbin/nft -f\nflush ruleset\n")
         ssh = etc / "ssh"
         shutil.rmtree(ssh / "sshd_config.d", ignore_errors=True)
@@ -175,7 +176,7 @@ class Machine:
     # Power
 
     def power_on(self, *plugs: Callable[[Machine], None]) -> None:
-        """Start systemd; what is plugged in (a cable, a listener) is there before it."""
+        """Start systemd; what is plugged in (cable, listener) is there before it."""
         tree = _cgroups()
         assert tree is not None
         self._cgroup = Path(tempfile.mkdtemp(prefix="tailgit-test-", dir=tree))

@@ -1,4 +1,4 @@
-"""What the kernel says of a machine's interface and table, in the order that it says it.
+"""What the kernel says of a machine's interface and table, in the order it says it.
 
 The interface may never be up while the table is not there. That is judged by the
 kernel's own messages and not by looking again and again, which could miss it.

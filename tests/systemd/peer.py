@@ -1,4 +1,4 @@
-"""The machine's peer, which judges nothing that it sends, and the count of what arrives.
+"""The machine's peer, which judges nothing it sends, and the count of what arrives.
 
 A namespace with a WireGuard interface and no systemd. It sends datagrams to a port
 that the machine's policy allows and to one that it denies, 500 a second each; a
@@ -158,16 +158,14 @@ class Peer:
         """A node's bundle in which this peer stands in the place of the made-up one."""
         text = FILES["wireguard.conf"].replace(PEER, self.public)
         text = text.replace("203.0.113.10", PEER_ADDRESS)
-        text = text.replace("Alive = 25", "Alive = 1").replace(
-            "alive = 25", "alive = 1"
-        )
+        text = text.replace("PersistentKeepalive = 25", "PersistentKeepalive = 1")
         return {**FILES, "wireguard.conf": text}
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Datagrams to the allowed and the denied port for as long as the block runs."""
+        """Datagrams to the allowed and the denied port while the block runs."""
         ports = [str(ALLOWED), str(DENIED)]
-        # Without a new PID namespace nsenter does not fork, so what is killed is Python.
+        # Without a PID namespace nsenter does not fork, so what is killed is Python.
         network = ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
         with subprocess.Popen(
             [*network, sys.executable, "-I", "-c", _SEND, INNER, *ports],

@@ -31,8 +31,10 @@ def login(pair: Pair, user: str, command: str, stdin: bytes = b"") -> bytes:
     options = [f"-oUserKnownHostsFile={known}", "-oGlobalKnownHostsFile=/dev/null"]
     options += ["-oIdentitiesOnly=yes", "-oBatchMode=yes", "-F/dev/null"]
     done = subprocess.run(
-        ["nsenter", f"--net=/proc/{pair.peer.pid}/ns/net", "ssh", *options]
-        + ["-i", str(pair.machine.signer.key), f"{user}@{ADDRESS}", command],
+        [
+            *("nsenter", f"--net=/proc/{pair.peer.pid}/ns/net", "ssh", *options),
+            *("-i", str(pair.machine.signer.key), f"{user}@{ADDRESS}", command),
+        ],
         input=stdin,
         capture_output=True,
         timeout=60,
