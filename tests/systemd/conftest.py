@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,12 @@ import pytest
 from tests.node.parcel import Parcel, Signer
 from tests.systemd.machine import Machine, why_not
 from tests.systemd.peer import Peer
+
+
+def stamp(epoch: float) -> str:
+    """As an envelope writes a time."""
+    moment = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Pair:
@@ -28,9 +36,9 @@ class Pair:
         self.apply(self.parcel(height=1))
 
     def parcel(self, **changes: object) -> Parcel:
-        files = self.peer.files()
-        signer = self.machine.signer
-        return Parcel([self.public], signer, files=files, **changes)  # type: ignore[arg-type]
+        """Signed now, unless the test says otherwise."""
+        given = {"files": self.peer.files(), "at": stamp(time.time()), **changes}
+        return Parcel([self.public], self.machine.signer, **given)  # type: ignore[arg-type]
 
     def apply(self, parcel: Parcel) -> str:
         number = self.machine.stage(parcel)
