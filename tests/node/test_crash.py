@@ -169,7 +169,7 @@ def two(node: Node, *, activated: bool = True) -> bytes:
 
 
 def finishes(node: Node, parcel: bytes) -> None:
-    """The next run does all of it, with the lock that the killed one left or without."""
+    """The next run does all of it, with or without the lock of the killed one."""
     node.request("unlock", NAME, TOKEN)
     assert node.stage(parcel)["generation"] == "2"
     assert node.activate(2)["result"] == "ok"
@@ -233,7 +233,8 @@ def test_a_killed_rollback_is_done_by_who_watches(node: Node, place: str) -> Non
         answer = node.confirm(1, "none")
         assert answer["result"] == "error" or is_old(node)
         wait(lambda: is_old(node), 20)
-    assert node.confirm(2, TOKEN).error == "not-pending"
+    node.request("unlock", NAME, TOKEN)
+    assert node.confirm(2).error == "not-pending"
 
 
 @pytest.mark.parametrize("watch", ["timer", "guard"])
@@ -347,7 +348,7 @@ def test_nothing_is_said_before_the_work_is_done(node: Node) -> None:
     node.write("/usr/local/sbin/mv", wrapper.replace("sleep 60", "sleep 1"), 0o755)
     work = subprocess.Popen(
         node.enter(SELF, "request", "activate", NAME, "1", "600", "none"),
-        stdout=subprocess.PIPE
+        stdout=subprocess.PIPE,
     )
     wait(lambda: node.path("/run/reached").exists())
     assert work.stdout is not None

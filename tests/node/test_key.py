@@ -27,7 +27,9 @@ def test_there_is_one_spare_key(node: Node) -> None:
     assert keys(node) == {key_file(node.public), key_file(first["publicKey"])}
     private = node.read(f"{KEYS}/{key_file(first['publicKey'])}").strip()
     assert private.encode() not in first.raw
-    assert node.path(f"{KEYS}/{key_file(first['publicKey'])}").stat().st_mode == 0o100600
+    assert (
+        node.path(f"{KEYS}/{key_file(first['publicKey'])}").stat().st_mode == 0o100600
+    )
     assert sorted(node.observe().all("publicKey")) == sorted(
         [node.public, first["publicKey"]]
     )

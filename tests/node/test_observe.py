@@ -48,7 +48,7 @@ def test_a_damaged_record_is_no_missing_one(node: Node, damage: str) -> None:
 
 
 def test_a_damaged_record_is_mended_by_an_apply(node: Node) -> None:
-    """`current` is rubbish: the guard takes nothing away, the next confirm writes it."""
+    """`current` is rubbish: nothing is taken away, the next confirm writes it."""
     node.apply(node.parcel())
     node.write(f"{STATE}/current", "rubbish\n")
     node.apply(node.parcel(height=8))
@@ -79,7 +79,9 @@ def test_drift_shows_no_private_key(node: Node) -> None:
     """Another key on the interface is shown by its public half."""
     node.apply(node.parcel())
     private = node.sh("wg genkey").strip()
-    node.run("wg", "set", INTERFACE, "private-key", "/dev/stdin", stdin=private.encode())
+    node.run(
+        "wg", "set", INTERFACE, "private-key", "/dev/stdin", stdin=private.encode()
+    )
     answer = node.observe()
     public = node.run("wg", "pubkey", stdin=private.encode()).stdout.decode().strip()
     assert f"peers + key {public}" in answer.all("drift")
@@ -103,7 +105,9 @@ def test_the_machine_is_described(node: Node) -> None:
 
 def test_a_disk_without_room_refuses_before_it_unpacks(node: Node) -> None:
     """Three times the parcel and a mebibyte, or nothing is begun."""
-    node.sh("mkdir -p /var/lib/tailgit; mount -t tmpfs -o size=1100k t /var/lib/tailgit")
+    node.sh(
+        "mkdir -p /var/lib/tailgit; mount -t tmpfs -o size=1100k t /var/lib/tailgit"
+    )
     answer = node.stage(node.parcel())
     assert answer.error == "no-space"
     assert "KiB" in answer["message"]

@@ -17,11 +17,12 @@ from tests.node.parcel import FILES, PEER
 pytestmark = pytest.mark.live
 
 # A peer in a network of its own behind a cable, with real WireGuard on both ends.
-FAR = """
+FAR = r"""
 ip link add under0 type veth peer name under1
 ip address add 192.0.2.1/24 dev under0
 ip link set under0 up
-unshare --net sh -c 'echo $$ >/run/far.pid; exec sleep 3600' </dev/null >/dev/null 2>&1 &
+unshare --net sh -c 'echo $$ >/run/far.pid; exec sleep 3600' \
+    </dev/null >/dev/null 2>&1 &
 until [ -s /run/far.pid ]; do sleep 0.1; done
 pid=$(cat /run/far.pid)
 sleep 0.2
@@ -102,7 +103,8 @@ def test_open_refused_and_silent_are_told_apart(pair: Pair, address: str) -> Non
     pair.listen(address, 7001)
     pair.listen(address, 7002, "220 hello\n")
     pair.listen(address, 7003)
-    drop = "table inet far { chain i { type filter hook input priority 0; tcp dport 7003 drop; }; }"
+    chain = "chain i { type filter hook input priority 0; tcp dport 7003 drop; }"
+    drop = f"table inet far {{ {chain}; }}"
     subprocess.run(pair.far("nft", drop), check=True)
     assert pair.probe(address, 7009) == "refused"
     assert pair.probe(address, 7002) == "open"

@@ -55,7 +55,7 @@ def wholly_old(node: Node) -> None:
 
 
 def test_what_is_not_confirmed_is_rolled_back(node: Node) -> None:
-    """After the seconds that `activate` named, without any request; `confirm` is late."""
+    """After the seconds that `activate` named, without any request."""
     pending(node, 10)
     assert 1 <= int(node.observe()["confirmIn"]) <= 10
     started = time.monotonic()
