@@ -118,6 +118,13 @@ class End:
     def remove(self, public: str) -> None:
         self.run("wg", "set", "wg0", "peer", public, "remove")
 
+    def restart(self, other: End) -> None:
+        """The interface made anew, as by a reboot."""
+        self.run("ip", "link", "delete", "wg0")
+        wait(lambda: "wg0" not in self.run("ip", "link", "show"))
+        self.run("rm", "-f", "/run/wireguard/wg0.sock")
+        self.up(other)
+
     def new_key(self) -> None:
         self.private = subprocess.check_output(["wg", "genkey"]).decode().strip()
         self.run("wg", "set", "wg0", "private-key", "/dev/stdin", stdin=self.private)
@@ -226,6 +233,14 @@ def test_the_same_peer_set_again_mends_nothing(was_ahead: tuple[End, End]) -> No
         *("sh", "-c", "wg showconf wg0 | wg syncconf wg0 /dev/stdin"),
     )
     assert not alpha.reaches(beta, 7)
+
+
+def test_a_restart_of_the_peer_mends_it(was_ahead: tuple[End, End]) -> None:
+    """beta has the time in memory only."""
+    alpha, beta = was_ahead
+    assert not alpha.reaches(beta, 7)
+    beta.restart(alpha)
+    assert alpha.reaches(beta)
 
 
 def test_a_new_key_mends_it(was_ahead: tuple[End, End]) -> None:

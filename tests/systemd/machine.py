@@ -24,10 +24,7 @@ from tests.node.parcel import Parcel, Signer
 ADDRESS = "192.0.2.1"
 """Of the machine, on the network that it shares with the peer."""
 
-INIT = next(
-    (path for path in map(Path, ("/lib/systemd/systemd",)) if path.exists()),
-    Path("/usr/lib/systemd/systemd"),
-)
+INIT = Path("/lib/systemd/systemd")
 
 _UNITS = INIT.parent / "system"
 
@@ -213,11 +210,18 @@ class Machine:
 
     def wait_until_up(self) -> None:
         """Until systemd has done all that its targets want."""
-        wait(lambda: (self.root / "run/systemd/private").exists())
-        state = self.run("systemctl", "is-system-running", "--wait", check=False)
-        assert state.strip() == "running", state + self.run(
-            "systemctl", "--failed", "--no-pager"
-        )
+        asked = ("systemctl", "is-system-running", "--wait")
+        state = ""
+
+        def is_up() -> bool:
+            nonlocal state
+            # It says nothing at all while systemd does not listen yet.
+            state = self.run(*asked, check=False).strip()
+            return state not in ("", "offline", "initializing", "starting")
+
+        wait(is_up, 30)
+        failed = self.run("systemctl", "--failed", "--no-pager", check=False)
+        assert state == "running", state + failed
 
     def reboot(self, *plugs: Callable[[Machine], None]) -> None:
         """As `systemctl reboot`: every unit is stopped, then a new first process."""

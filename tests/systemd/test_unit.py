@@ -55,6 +55,7 @@ def test_stopped_nothing_of_it_is_left(pair: Pair) -> None:
 def test_stopped_while_something_is_pending_it_is_given_up(pair: Pair) -> None:
     """What nobody confirmed does not come back with a start."""
     machine = pair.machine
+    machine.wait_active(UNIT)
     number = machine.stage(pair.parcel(height=2))
     assert machine.activate(number)["result"] == "ok"
     machine.run("systemctl", "restart", UNIT)
