@@ -106,13 +106,6 @@ def test_a_guard_that_is_killed_comes_back_and_closes_the_leak(
     record_property("killed guard and flush: milliseconds", str(arrived.leak))
     print(f"killed guard and flush: denied datagrams passed for {arrived.leak} ms")
     assert 0 < arrived.leak < 3000
-    assert (
-        max(
-            later - sooner
-            for sooner, later in zip(arrived.allowed, arrived.allowed[1:], strict=False)
-        )
-        < 1.0
-    )
     assert int(machine.property(UNIT, "NRestarts")) == restarts + 1
     assert machine.property("wireguard-tg-acme", "MainPID") == tunnel
     assert machine.sh("cat /sys/class/net/tg-acme/ifindex") == index
