@@ -16,10 +16,11 @@ import pytest
 
 from tailgit.deploy.answer import LARGEST
 from tailgit.deploy.enroll import find_host_key
+from tailgit.deploy.failure import cause
 from tailgit.deploy.hostkey import fingerprint, host_keys
 from tailgit.deploy.identity import Identity, at_hand, identity
 from tailgit.deploy.observe import observe, observe_all
-from tailgit.deploy.ssh import AsyncSsh, Login, cause
+from tailgit.deploy.ssh import AsyncSsh, Login
 from tailgit.errors import (
     BadAnswer,
     HostKeyMismatch,
