@@ -24,6 +24,7 @@ from tailgit.deploy.keychain import Keychain
 from tailgit.deploy.proxy import proxied
 from tailgit.deploy.shared import Shared
 from tailgit.deploy.sshconfig import Destination, Settings, SshConfig, me
+from tailgit.deploy.wire import Wire
 from tailgit.errors import NodeError, Unreachable
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Ways:
             way["family"] = socket.AF_INET if family == "inet" else socket.AF_INET6
         if settings.word("bindaddress"):
             way["local_addr"] = (settings.word("bindaddress"), 0)
-        return way
+        return {"tunnel": Wire(way)}
 
     async def _jump(
         self, chain: tuple[Hop, ...], passed: tuple[Hop, ...], stack: AsyncExitStack

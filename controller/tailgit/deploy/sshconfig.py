@@ -31,10 +31,12 @@ from tailgit.model.text import shown
 
 SYSTEM = Path("/etc/ssh/ssh_config")
 KEYWORDS = frozenset(
-    ("addressfamily", "bindaddress", "certificatefile", "connecttimeout")
-    + ("globalknownhostsfile", "hostkeyalias", "hostname", "identitiesonly")
-    + ("identityagent", "identityfile", "port", "proxycommand", "proxyjump")
-    + ("user", "userknownhostsfile")
+    {
+        *("addressfamily", "bindaddress", "certificatefile", "connecttimeout"),
+        *("globalknownhostsfile", "hostkeyalias", "hostname", "identitiesonly"),
+        *("identityagent", "identityfile", "port", "proxycommand", "proxyjump"),
+        *("user", "userknownhostsfile"),
+    }
 )
 """What counts. For a node `hostname`, `port`, `user`, `hostkeyalias` and the
 known hosts do not: they are for jump hosts."""
