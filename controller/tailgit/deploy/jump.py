@@ -258,7 +258,10 @@ class _Onwards:
         try:
             return await self._jump.connection.create_connection(factory, host, port)
         except asyncssh.ChannelOpenError as error:
-            error.reason = f"the jump host {self._jump.host} says: {error.reason}"
+            said = error.reason
+            if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+                said = "connections onwards are forbidden (AllowTcpForwarding there)"
+            error.reason = f"the jump host {self._jump.host} says: {said}"
             raise
 
 

@@ -44,9 +44,7 @@ async def proxied(command: str) -> AsyncIterator[socket.socket]:
         except Unreachable as error:
             await asyncio.wait([said], timeout=0.2)
             line = said.result() if said.done() and not said.cancelled() else ""
-            words = (
-                f"; ProxyCommand says: {shown(line)}" if line else " by ProxyCommand"
-            )
+            words = f"; ProxyCommand says: {shown(line)}" if line else ""
             raise Unreachable(error.node, error.message + words, error.help) from None
         finally:
             said.cancel()
