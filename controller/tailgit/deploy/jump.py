@@ -89,7 +89,6 @@ class Jump:
 
     host: str
     connection: asyncssh.SSHClientConnection
-    closed: asyncio.Task[None]
 
 
 class Ways:
@@ -102,7 +101,7 @@ class Ways:
         self._keychain = keychain
         self._seconds = seconds
         self._settings: dict[Destination, Settings] = {}
-        self._jumps = Shared[Jump](lambda jump: not jump.closed.done())
+        self._jumps = Shared[Jump](lambda jump: not jump.connection.is_closed())
         self._known: dict[tuple[Path, ...], asyncssh.SSHKnownHosts] = {}
 
     async def settings(self, to: Destination) -> Settings:
@@ -205,12 +204,10 @@ class Ways:
                     )
             except (OSError, asyncssh.Error) as error:
                 raise cause_at_jump(host, to.port, to.user, error, seconds) from None
-            closed = asyncio.create_task(connection.wait_closed())
             try:
-                yield Jump(hop.host, connection, closed)
+                yield Jump(hop.host, connection)
             finally:
                 await close(connection)
-                await asyncio.wait([closed])
 
     async def _own(self, hop: Hop) -> Settings:
         """What the configuration says of a jump host: all of it counts."""

@@ -176,33 +176,43 @@ class _Connection:
             raise cause(self._login, error, seconds) from None
 
     async def _exec(self, command: str, stdin: bytes) -> Reply:
+        import asyncssh
+
         process = await self._connection.create_process(command, encoding=None)
         try:
             # All three at once: a node may answer before it has read everything, and
             # a pipe that nobody empties would stop the others.
             sending = asyncio.create_task(_send(process.stdin, stdin))
-            reading = asyncio.create_task(_beginning(process.stderr))
+            answer = asyncio.create_task(self._bounded(process.stdout))
+            noise = asyncio.create_task(self._bounded(process.stderr, STDERR_BYTES))
             try:
-                stdout = await self._bounded(process.stdout)
-                return Reply(stdout, await reading)
+                stdout, stderr = await asyncio.gather(answer, noise)
+                await asyncio.sleep(0)  # for a goodbye that came with the end
+                if self._connection.is_closed():
+                    raise asyncssh.ConnectionLost("")
+                return Reply(stdout, stderr)
             finally:
-                for task in (sending, reading):
+                for task in (sending, answer, noise):
                     task.cancel()
-                await asyncio.gather(sending, reading, return_exceptions=True)
+                await asyncio.gather(sending, answer, noise, return_exceptions=True)
         finally:
             process.close()
 
-    async def _bounded(self, stream: asyncssh.SSHReader[bytes]) -> bytes:
+    async def _bounded(
+        self, stream: asyncssh.SSHReader[bytes], keep: int = LARGEST
+    ) -> bytes:
+        """The first `keep` bytes of a stream that is read to its end."""
         parts: list[bytes] = []
         size = 0
         while chunk := await stream.read(65536):
+            if size < keep:
+                parts.append(chunk)
             size += len(chunk)
             if size > LARGEST:
                 raise BadAnswer(
                     self._login.node, f"it answers with more than {LARGEST} bytes"
                 )
-            parts.append(chunk)
-        return b"".join(parts)
+        return b"".join(parts)[:keep]
 
 
 async def _send(stream: asyncssh.SSHWriter[bytes], data: bytes) -> None:
@@ -212,11 +222,3 @@ async def _send(stream: asyncssh.SSHWriter[bytes], data: bytes) -> None:
             stream.write(data[start : start + 65536])
             await stream.drain()
         stream.write_eof()
-
-
-async def _beginning(stream: asyncssh.SSHReader[bytes]) -> bytes:
-    """The first bytes of a stream that is read to its end."""
-    kept = b""
-    while chunk := await stream.read(65536):
-        kept = (kept + chunk)[:STDERR_BYTES]
-    return kept
