@@ -1,6 +1,6 @@
 """Pushing to 200 nodes against pyinfra and ansible-core, on one sshd in one run.
 
-    python benchmarks/push.py [NODES] [--rounds N] [--real NODES]
+    python benchmarks/push.py [NODES] [--rounds N]
 
 Two hundred addresses of a loopback, in a network namespace of its own (needs root),
 lead to one sshd. For tailgit its forced command only gives the answer that a node
@@ -20,8 +20,7 @@ Exit 1 if a ratio or the CPU of a host misses its bound.
 
 The peers are installed by pip into .venv-bench beside this repository.
 
-`--real NODES`: instead the real script on machines of their own (namespaces with
-WireGuard and nftables), and how much of the time is theirs.
+What the real script costs is in benchmarks/push_real.py.
 """
 
 from __future__ import annotations
