@@ -60,7 +60,9 @@ from tests.deploy.sshd import make_key, public  # noqa: E402
 PEERS = ("pyinfra>=3.5,<4", "ansible-core>=2.17,<3")
 VENV = HERE / ".venv-bench"
 PORT = 2200
-PARALLEL = 32
+PARALLEL = 100
+FORKS = 32
+"""Of ansible: a process each."""
 ANSIBLE_NODES = 20
 PUSH, NOTHING, KEPT = "first push", "nothing changed", "kept"
 BOUNDS = {
@@ -258,7 +260,8 @@ def nothing_changed(fleet: Fleet) -> Round:
         "--repo",
         str(fleet.folder / "repo"),
     ]
-    words += ["--identity", str(fleet.key), "--detailed-exitcode", "--format", "json"]
+    words += ["--identity", str(fleet.key), "--parallel", str(PARALLEL)]
+    words += ["--detailed-exitcode", "--format", "json"]
 
     def run() -> None:
         done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -346,7 +349,7 @@ def ansible(fleet: Fleet, number: int) -> tuple[Round, Round]:
         f"    - {task}\n    - command: 'true'\n      changed_when: false\n"
     )
     (folder / "ansible.cfg").write_text(
-        f"[defaults]\nforks = {PARALLEL}\nhost_key_checking = false\n"
+        f"[defaults]\nforks = {FORKS}\nhost_key_checking = false\n"
         f"local_tmp = {folder}/local\nretry_files_enabled = false\n"
         "[ssh_connection]\npipelining = true\n"
         f"control_path_dir = {folder}/cp{number}\n"

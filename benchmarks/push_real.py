@@ -170,7 +170,8 @@ def report(fleet: Fleet, what: str, work: Callable[[], None]) -> None:
     share = script / (script + client)
     print(
         f"{what:15} {count / took:6.2f} nodes/s, CPU a host: "
-        f"{client / count * 1e3:5.0f} ms here, {script / count * 1e3:5.0f} ms of the script ({share:.0%})"
+        f"{client / count * 1e3:5.0f} ms here, "
+        f"{script / count * 1e3:5.0f} ms of the script ({share:.0%})"
     )
 
 
