@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tailgit.deploy.sshconfig import Destination, Settings, SshConfig, me, read
+from tailgit.deploy.destination import Destination, me
+from tailgit.deploy.sshconfig import Settings, SshConfig, read
 from tailgit.errors import SourceError
 
 DB = Destination(("203.0.113.10", "db-1", "db-1.acme.internal"), 22, "tailgit")

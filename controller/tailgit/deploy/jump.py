@@ -18,12 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tailgit.deploy.destination import Destination, me
 from tailgit.deploy.failure import cause_at_jump
 from tailgit.deploy.identity import Identity
 from tailgit.deploy.keychain import Keychain
 from tailgit.deploy.proxy import proxied
 from tailgit.deploy.shared import Shared
-from tailgit.deploy.sshconfig import Destination, Settings, SshConfig, me
+from tailgit.deploy.sshconfig import Settings, SshConfig
 from tailgit.deploy.wire import Wire
 from tailgit.errors import NodeError, Unreachable
 

@@ -24,12 +24,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tailgit.deploy.answer import LARGEST
+from tailgit.deploy.destination import Destination
 from tailgit.deploy.failure import cause
 from tailgit.deploy.identity import Identity
 from tailgit.deploy.jump import ALWAYS, Ways, close
 from tailgit.deploy.keychain import Keychain
 from tailgit.deploy.limits import room_for_many
-from tailgit.deploy.sshconfig import Destination, Settings, SshConfig, read
+from tailgit.deploy.sshconfig import Settings, SshConfig, read
 from tailgit.deploy.trust import trust
 from tailgit.errors import BadAnswer, LoginRefused
 from tailgit.model.tailnet import Device

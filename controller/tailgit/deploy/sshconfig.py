@@ -8,24 +8,19 @@ an agent, run a command there or switch off a check. docs/ssh.md says it to oper
 A file is read once, and its `Host` and `Match` lines are judged for each node. They
 see a node under several names (`ssh.host`, the device's name), so one parse for one
 name, as libraries offer it, would not do.
-
-Words of the repository (host, user, names) may stand in a command of the operator's
-through `%h` and its like. They are checked before: nothing in them means anything to a
-shell.
 """
 
 from __future__ import annotations
 
 import os
-import pwd
 import re
-import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from tailgit.deploy.destination import Destination, Line, commanded, filled, me
 from tailgit.errors import SourceError
 from tailgit.model.text import shown
 
@@ -44,41 +39,11 @@ known hosts do not: they are for jump hosts."""
 DEEPEST = 16
 """Files that may include each other, as in OpenSSH."""
 
-_SAFE = re.compile(r"[A-Za-z0-9_.:@%+][A-Za-z0-9_.:@%+-]*")
-_TOKEN = re.compile(r"%(.)")
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|((?:[^\s"\\#]|\\.|(?<=\S)#)+)')
 _WHOLE_LINE = ("proxycommand",)
 _SEVERAL = ("identityfile", "certificatefile")
 _NUMBERS = ("port", "connecttimeout")
 _ASKS = ("host", "originalhost", "user", "localuser", "exec")
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Whom one asks for: what patterns are matched with and `%` tokens stand for.
-
-    `names[0]` is the host as it was asked for; `host` is what that stands for, where
-    it is another word.
-    """
-
-    names: tuple[str, ...]
-    port: int
-    user: str
-    host: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One keyword with its arguments, and where it stands."""
-
-    keyword: str
-    words: tuple[str, ...]
-    file: str
-    number: int
-
-    def error(self, message: str, help: str = "") -> SourceError:  # noqa: A002
-        return SourceError(f"{shown(self.file)}:{self.number}: {message}", help)
 
 
 Condition = Line | None
@@ -100,7 +65,7 @@ class Settings:
     def raw(self, keyword: str) -> str:
         """The value of `keyword` as it stands there, empty if it does not."""
         found = self.lines.get(keyword)
-        return _filled(found[0], found[0].words[0], self.to) if found else ""
+        return filled(found[0], found[0].words[0], self.to) if found else ""
 
     def number(self, keyword: str) -> int | None:
         found = self.lines.get(keyword)
@@ -116,7 +81,7 @@ class Settings:
             return None
         words = [(line, word) for line in found for word in line.words]
         return tuple(
-            Path(_filled(line, word, self.to)).expanduser()
+            Path(filled(line, word, self.to)).expanduser()
             for line, word in words
             if word.lower() != "none"
         )
@@ -126,7 +91,7 @@ class Settings:
         found = self.lines.get("proxycommand")
         if found is None or found[0].words[0].lower() == "none":
             return ""
-        return _commanded(found[0], found[0].words[0], self.to)
+        return commanded(found[0], found[0].words[0], self.to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +138,7 @@ class SshConfig:
     ) -> bool:
         for negated, ask, wanted in _criteria(line):
             if ask == "exec":
-                holds = self._says_yes(_commanded(line, wanted, to))
+                holds = self._says_yes(commanded(line, wanted, to))
             else:
                 holds = _asked(ask, wanted, Settings(to, found))
             if holds == negated:
@@ -337,56 +302,3 @@ def _matches(patterns: Sequence[str], names: Sequence[str]) -> bool:
                 return False
             hit = True
     return hit
-
-
-def _filled(line: Line, text: str, to: Destination) -> str:
-    """`text` with its tokens and environment variables put in."""
-
-    def variable(match: re.Match[str]) -> str:
-        try:
-            return os.environ[match[1]]
-        except KeyError:
-            raise line.error(f"`${{{shown(match[1])}}}` is not set") from None
-
-    return _VARIABLE.sub(variable, _tokens(line, text, to))
-
-
-def _commanded(line: Line, text: str, to: Destination) -> str:
-    """A command with its tokens put in, after a look at what comes from outside."""
-    for word in (*to.names, to.host, to.user):
-        if word and not _SAFE.fullmatch(word):
-            raise line.error(
-                f"`{shown(word)}` of the repository can't go into a command",
-                "names there are letters, digits and . : _ - @ %",
-            )
-    return _tokens(line, text, to)
-
-
-def _tokens(line: Line, text: str, to: Destination) -> str:
-    def token(match: re.Match[str]) -> str:
-        make = _TOKENS.get(match[1])
-        if make is None:
-            raise line.error(f"tailgit does not know the token `%{shown(match[1])}`")
-        return make(to)
-
-    return _TOKEN.sub(token, text)
-
-
-def me() -> str:
-    """Who runs this."""
-    return pwd.getpwuid(os.getuid()).pw_name
-
-
-_TOKENS: Mapping[str, Callable[[Destination], str]] = {
-    "%": lambda _: "%",
-    "h": lambda to: to.host or to.names[0],
-    "n": lambda to: to.names[0],
-    "k": lambda to: to.names[0],
-    "p": lambda to: str(to.port),
-    "r": lambda to: to.user,
-    "u": lambda _: me(),
-    "i": lambda _: str(os.getuid()),
-    "d": lambda _: str(Path.home()),
-    "l": lambda _: socket.gethostname(),
-    "L": lambda _: socket.gethostname().partition(".")[0],
-}
