@@ -21,7 +21,6 @@ from tailgit.deploy.hostkey import host_keys
 from tailgit.deploy.identity import Identity, identity
 from tailgit.deploy.jump import Ways
 from tailgit.deploy.keychain import Keychain
-from tailgit.deploy.observe import observe, observe_all
 from tailgit.deploy.ssh import AsyncSsh, Login
 from tailgit.deploy.sshconfig import read
 from tailgit.errors import (
@@ -32,6 +31,7 @@ from tailgit.errors import (
     Unreachable,
 )
 from tailgit.plan.observed import Observed
+from tests.deploy.asking import observe, observe_all
 from tests.deploy.frames import observation
 from tests.deploy.sshd import Node, make_key, public
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tailgit.deploy.identity import Identity, at_hand, identity
-from tailgit.deploy.observe import observe, observe_all
 from tailgit.deploy.ssh import AsyncSsh
 from tailgit.deploy.sshconfig import read
 from tailgit.errors import LoginRefused
 from tailgit.plan.observed import Observed
+from tests.deploy.asking import observe, observe_all
 from tests.deploy.frames import observation
 from tests.deploy.sshd import Node, make_key, public
 

@@ -22,17 +22,20 @@ from tailgit.cli.carrying import (
     who,
 )
 from tailgit.cli.fleet import (
+    SHARE,
     Allow,
     Canary,
     Commit,
     Identity,
     Only,
     Parallel,
+    SshConfig,
     WaveSize,
+    Ways,
     field,
     order_of,
 )
-from tailgit.cli.plan import apply_command
+from tailgit.cli.plan import Asked, apply_command
 from tailgit.cli.recording import RecordAt, before, written
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit, Refused, UsageError
@@ -60,7 +63,7 @@ def apply(
     format: Format = "text",  # noqa: A002
     only: Only = None,
     canary: Canary = "",
-    wave_size: WaveSize = "25%",
+    wave_size: WaveSize = SHARE,
     allow: Allow = None,
     probe: Probed = False,
     confirm_timeout: ConfirmTimeout = 90,
@@ -68,6 +71,7 @@ def apply(
     record: RecordAt = "",
     signing_key: SigningKey = None,
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """Bring a commit to the nodes, exactly as planned.
@@ -96,13 +100,15 @@ def apply(
     from tailgit.report.plan import applied_json, applied_text, plan_text
 
     kept = _read(planfile) if planfile else None
-    if kept and (commit is not None or only or canary or allow):
+    options = Asked(only or (), canary, wave_size, allow or ())
+    if kept and (commit is not None or options.words):
         raise UsageError(
             "a PLANFILE names its commit, its nodes, its order and its overrides",
-            "give --commit, --only, --canary and --allow to `tailgit plan`",
+            "give those options to `tailgit plan`",
         )
     asked = must_ask(kept or compiled or yes)
-    with field(repo, kept.commit.sha if kept else commit, identity, parallel) as nodes:
+    ways = Ways(identity, ssh_config, parallel)
+    with field(repo, kept.commit.sha if kept else commit, ways) as nodes:
         order = (
             order_of_file(kept)
             if kept
@@ -117,7 +123,7 @@ def apply(
         name = nodes.tailnet.name
         known = before(repo, name, record, for_commit=nodes.commit)
         found = nodes.survey(order)
-        command = apply_command(repo, commit, planfile)
+        command = apply_command(repo, commit, planfile, options)
         objection = _objection(found.plan, kept, compiled)
         if kept and not objection:
             found = replace(found, plan=resumed(kept, found.plan))
@@ -129,7 +135,7 @@ def apply(
             raise objection
         manner = Manner(asked, signing_key, confirm_timeout, break_lock or (), probe)
         applied, signer = carry_out(nodes, found, manner)
-    text = applied_text(applied, apply_command(repo, commit, None), signer)
+    text = applied_text(applied, apply_command(repo, commit, None, options), signer)
     sys.stdout.write(applied_json(applied) if format == "json" else text)
     return written(known, applied, who(repo))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tailgit.cli.fleet import Identity, Parallel, field
+from tailgit.cli.fleet import Identity, Parallel, SshConfig, Ways, field
 from tailgit.cli.nodes import Nodes, command, observed, reached
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit
@@ -23,6 +23,7 @@ def drift(
         typer.Option("--detailed-exitcode", help="Exit 2 if there is any drift."),
     ] = False,
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """Say what nodes run other than what was applied to them.
@@ -41,7 +42,7 @@ def drift(
     from tailgit.plan.drift import drift_of
     from tailgit.report.drift import drift_json, drift_text
 
-    with field(repo, None, identity, parallel) as asked:
+    with field(repo, None, Ways(identity, ssh_config, parallel)) as asked:
         tailnet = asked.tailnet.name
         answered, failed = observed(asked, reached(asked, nodes or ()))
     # Of a node that never got anything there is nothing to say.

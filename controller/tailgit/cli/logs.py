@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tailgit.cli.fleet import Identity, field
+from tailgit.cli.fleet import Identity, SshConfig, Ways, field
 from tailgit.cli.nodes import reached
 from tailgit.cli.recording import RecordAt
 from tailgit.cli.tailnet import Format, Repo
@@ -25,6 +25,7 @@ def log(
     lines: Lines = 20,
     format: Format = "text",  # noqa: A002
     identity: Identity = None,
+    ssh_config: SshConfig = None,
 ) -> Exit:
     """Show what was done on a node, from its own log.
 
@@ -38,7 +39,7 @@ def log(
     from tailgit.deploy.logs import log_of
     from tailgit.report.logs import log_json, log_text
 
-    with field(repo, None, identity, 1) as site:
+    with field(repo, None, Ways(identity, ssh_config, 1)) as site:
         (name,) = reached(site, [node])
 
         async def read() -> tuple[tuple[str, ...], ...]:

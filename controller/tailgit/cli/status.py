@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailgit.cli.fleet import Identity, Parallel, field, observation
+from tailgit.cli.fleet import Identity, Parallel, SshConfig, Ways, field, observation
 from tailgit.cli.nodes import Nodes, chosen, command
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit
@@ -34,6 +34,7 @@ def status(
         ),
     ] = False,
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """Say which nodes have the commit, and which are well.
@@ -56,7 +57,7 @@ def status(
     from tailgit.deploy.standings import standings
     from tailgit.report.status import status_json, status_text
 
-    with field(repo, commit, identity, parallel) as asked:
+    with field(repo, commit, Ways(identity, ssh_config, parallel)) as asked:
         found = asked.runner.run(
             standings(
                 repo,

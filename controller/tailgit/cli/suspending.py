@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailgit.cli.carrying import Yes, must_ask, who
-from tailgit.cli.fleet import Field, Identity, Parallel, agreed, field, progress
+from tailgit.cli.fleet import (
+    Field,
+    Identity,
+    Parallel,
+    SshConfig,
+    Ways,
+    agreed,
+    field,
+    progress,
+)
 from tailgit.cli.nodes import command, observed, reached
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit, Locked, UsageError
@@ -48,6 +57,7 @@ def suspend(
     yes: Yes = False,
     format: Format = "text",  # noqa: A002
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """Let nodes take nothing new until a time that you name.
@@ -76,7 +86,7 @@ def suspend(
     end = end_of(until, int(time.time()))
     by = who(repo).encode()[:TEXT].decode(errors="ignore")
     asked = Suspending(end, by, one_line("--reason", reason))
-    with field(repo, None, identity, parallel) as site:
+    with field(repo, None, Ways(identity, ssh_config, parallel)) as site:
         seen, failed = _free(site, nodes or ())
         for node, one in seen.items():
             _said_before(node, one)
@@ -101,6 +111,7 @@ def resume(
     yes: Yes = False,
     format: Format = "text",  # noqa: A002
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """End the suspension of nodes before its time.
@@ -115,7 +126,7 @@ def resume(
     """
     _some(nodes, all_nodes=all_nodes)
     must = _must_ask(yes)
-    with field(repo, None, identity, parallel) as site:
+    with field(repo, None, Ways(identity, ssh_config, parallel)) as site:
         seen, failed = _free(site, nodes or ())
         held = {node: one for node, one in seen.items() if one.suspended is not None}
         for node, one in seen.items():

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from tailgit.cli.carrying import SigningKey, Yes
-from tailgit.cli.fleet import Identity, Parallel, agreed, field, progress
+from tailgit.cli.fleet import (
+    Identity,
+    Parallel,
+    SshConfig,
+    Ways,
+    agreed,
+    field,
+    progress,
+)
 from tailgit.cli.tailnet import Repo
 from tailgit.errors import Exit, UsageError
 
@@ -21,6 +29,7 @@ def upgrade(
     yes: Yes = False,
     signing_key: SigningKey = None,
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """Bring nodes the tailgit-node script of this tailgit.
@@ -48,7 +57,7 @@ def upgrade(
     from tailgit.resources import directory
 
     script = Script((directory("node") / "tailgit-node").read_bytes())
-    with field(repo, None, identity, parallel) as there:
+    with field(repo, None, Ways(identity, ssh_config, parallel)) as there:
         logins = logins_of(there.tailnet.devices, there.tailnet.devices)
         unknown = [node for node in nodes or () if node not in logins]
         if unknown:
