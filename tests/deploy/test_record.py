@@ -478,8 +478,10 @@ def test_no_hook_and_no_variable_of_a_hook_gets_in_between(
         file.write_text("#!/bin/sh\ntouch ran\nexit 1\n")
         file.chmod(0o755)
     monkeypatch.setenv("GIT_DIR", str(origin.parent / "first" / ".git"))
+    monkeypatch.setenv("GIT_NAMESPACE", "elsewhere")
     done = write(opened(work, "acme", "origin"), applied(Repo(work).resolve("HEAD")))
     monkeypatch.delenv("GIT_DIR")
+    monkeypatch.delenv("GIT_NAMESPACE")
     assert done == []
     assert head(origin, REF) == head(work)
     assert list(work.rglob("ran")) == []
