@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tailgit.lab import CONTROLLER
 from tests.chaos.world import NAME, RUN, SELF, STATE, Boundary, World
 
 Undo = Callable[[], None]
@@ -81,7 +82,7 @@ def _second_controller(world: World, _: Boundary) -> tuple[str, Undo]:
     """Another apply of the same commit begins and ends while ours stands still."""
     words = ["apply", "--yes", "--confirm-timeout", "15", "--repo", str(world.repo)]
     argv = [world.lab.python, "-m", "tailgit", *words]
-    done = world.lab.run("controller", argv, timeout=120)
+    done = world.lab.run(CONTROLLER, argv, timeout=120)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     assert done.returncode in (0, 4, 5, 6), done.stderr.decode()
     return "go", _nothing

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,16 +132,21 @@ class Network:
         return results == {Result.PASSED}
 
 
-def small_network(folder: Path, say: Callable[[str], None]) -> Network:
+def small_network(
+    folder: Path,
+    say: Callable[[str], None],
+    files: Mapping[str, str] = FILES,
+    called: str = NAME,
+) -> Network:
     """Build the lab, enroll its machines and apply; the caller takes the lab down."""
-    for name, text in FILES.items():
+    for name, text in files.items():
         (folder / name).write_text(text)
     identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "Go"]):
         subprocess.run(["git", "-C", str(folder), *identity, *words], check=True)
     tailnet = load(folder).tailnet
     assert tailnet is not None
-    name = f"{NAME}-{os.getpid()}"  # another run may be under way on this machine
+    name = f"{called}-{os.getpid()}"  # another run may be under way on this machine
     lab = Lab.up(topology_of(tailnet, name), repo=folder, progress=say)
     try:
         clone = populate(lab, folder, say)

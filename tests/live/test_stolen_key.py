@@ -59,7 +59,7 @@ SHELLS = [
 def thief(network, script: str) -> tuple[int, str]:
     """A shell script on the controller, where the key lies; status and what it said."""
     address = network.lab.addresses("beta")[0]
-    text = f'ssh() {{ command ssh {OPTIONS} {TRUST} "$@"; }}; to=tailgit@{address}\n'
+    text = f'ssh() {{ timeout 8 ssh {OPTIONS} {TRUST} "$@"; }}; to=tailgit@{address}\n'
     done = network.lab.run(
         CONTROLLER, ["sh", "-uc", text + script], timeout=60, input=b""
     )
@@ -75,7 +75,8 @@ def untouched(network):
             "beta",
             f"cat {STATE}/current; ls {STATE}/generations; ls -l /tmp /root; "
             "nft -a list table inet tailgit_small | grep -v counter; "
-            "wg show tg-small allowed-ips; cat /etc/passwd /etc/tailgit/*/allowed*",
+            "wg show tg-small allowed-ips | sort; "
+            "cat /etc/passwd /etc/tailgit/*/allowed*",
         )
 
     before = look()
@@ -107,17 +108,17 @@ def _quoted(text: str) -> str:
         f'echo "put /etc/hostname /tmp/stolen" | sftp -b - {OPTIONS} {TRUST} "$to"',
         (
             'ssh -o ExitOnForwardFailure=yes -N -L 127.0.0.1:4022:127.0.0.1:22 "$to" & '
-            "sleep 2; command ssh-keyscan -T 3 -p 4022 127.0.0.1 | grep . ; "
-            "found=$?; kill $!; [ $found -eq 0 ]"
+            "sleep 2; ssh-keyscan -T 3 -p 4022 127.0.0.1 | grep . ; "
+            "[ $? -eq 0 ]"
         ),
         'ssh -o ExitOnForwardFailure=yes -N -R 4023:127.0.0.1:22 "$to"',
         'ssh -W 127.0.0.1:22 "$to" | grep SSH-2.0',
         (
             'ssh -o ExitOnForwardFailure=yes -N -D 4024 "$to" & sleep 2; '
             "curl -s -m 3 --socks5 127.0.0.1:4024 http://127.0.0.1:22/ | grep SSH; "
-            "found=$?; kill $!; [ $found -eq 0 ]"
+            "[ $? -eq 0 ]"
         ),
-        'ssh -o PermitLocalCommand=no -w 0:0 "$to" observe small',
+        'ssh -o ExitOnForwardFailure=yes -N -w 0:0 "$to"',
         'ssh -A "$to" "ssh-add -l" | grep -v TAILGIT | grep SHA256',
         'ssh -X "$to" xterm',
     ],
@@ -135,7 +136,8 @@ def test_unsigned_and_foreign_signed_bundles_are_refused(network):
     made = f"""
         d=$(mktemp -d); cd "$d"
         printf 'tailgit-apply 1\\nroot %064d\\n' 0 >statement
-        printf 'tailgit-envelope 1\\n' >envelope; : >path; : >bundle.tar
+        printf 'tailgit-envelope 1\\n' >envelope; : >path; echo x >manifest
+        tar --format=ustar -cf bundle.tar manifest
         ssh-keygen -q -t ed25519 -N '' -f thief
         SIGN
         tar --format=ustar -cf parcel envelope statement statement.sig path bundle.tar

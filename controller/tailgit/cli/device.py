@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailgit.cli import inventory
+from tailgit.cli import inventory, rotating, upgrading
 from tailgit.cli.fleet import agreed
 from tailgit.cli.tailnet import Repo, valid_tailnet
 from tailgit.errors import Refused, SourceError, UsageError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tailgit.deploy.ssh import Login
     from tailgit.model.tailnet import Device, Tailnet
 
-_ABOUT = "Add, enroll, rename and remove machines."
+_ABOUT = "Add, enroll, rotate, rename and remove machines."
 
 app = typer.Typer(help=_ABOUT, rich_markup_mode=None)
 app.command()(inventory.add)
@@ -120,8 +120,10 @@ def enroll(
     _report(node, key, public, proof, written)
 
 
+app.command()(rotating.rotate)
 app.command()(inventory.rename)
 app.command()(inventory.remove)
+app.command()(upgrading.upgrade)
 
 
 def _device(tailnet: Tailnet, name: str) -> Device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,15 +85,21 @@ class Field:
 
 @contextmanager
 def field(
-    repo: Path, commit: str | None, identity: Path | None, parallel: int
+    repo: Path,
+    commit: str | None,
+    identity: Path | None,
+    parallel: int,
+    *,
+    passed_over: Collection[str] = (),
 ) -> Iterator[Field]:
     """The nodes of a commit's tailnet, and connections to them as they are needed.
 
-    Raises `InvalidTailnet`, `Refused` where there is none.
+    Errors with a code that is `passed_over` don't count. Raises `InvalidTailnet`,
+    `Refused` where there is none.
     """
     from tailgit.deploy.fleet import Fleet
 
-    loaded = valid(repo, commit or "HEAD", for_nodes=True)
+    loaded = valid(repo, commit or "HEAD", for_nodes=True, passed_over=passed_over)
     if loaded.tailnet is None or loaded.commit is None:
         raise Refused("there is no tailnet in this commit")
     if commit in (None, "HEAD"):

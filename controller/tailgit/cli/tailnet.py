@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -95,16 +96,18 @@ def valid(
     *,
     tests: bool = True,
     for_nodes: bool = False,
+    passed_over: Collection[str] = (),
 ) -> Loaded:
     """The tailnet of `path`, without any finding of level error.
 
-    `for_nodes`, what git-only commands judge and nodes don't get yet is an error, too:
-    half of it must not reach a node. `InvalidTailnet` carries all findings, warnings
-    too.
+    Those with a code that is `passed_over` don't count. `for_nodes`, what git-only
+    commands judge and nodes don't get yet is an error, too: half of it must not reach
+    a node. `InvalidTailnet` carries all findings, warnings too.
     """
     from tailgit.model.findings import Severity
 
     loaded, findings = examined(path, revision, tests=tests)
+    findings = tuple(each for each in findings if each.code not in passed_over)
     if for_nodes:
         findings = tuple(
             replace(each, severity=Severity.ERROR, help=_LATER)

@@ -25,6 +25,9 @@ from tailgit.plan.row import Row, State
 
 Outcomes = dict[str, Outcome]
 
+_STILL_LOCKED = {Result.FAILED, Result.ROLLED_BACK}
+"""Ends that may leave our lock on a node that can be asked to let go."""
+
 
 @dataclass(frozen=True, slots=True)
 class Applying:
@@ -69,7 +72,10 @@ class Applying:
                 why = self._verdict(which, turned)
         begun = outcomes.keys() | staged.failed.keys()
         waiting = {n: g for n, g in staged.numbers.items() if n not in begun}
-        await unlock_all((*waiting, *lost(staged.failed)), self.fleet, self.token)
+        # A switch that failed at once ended the node's work, but not our lock on it.
+        left = (n for n, o in outcomes.items() if o.result in _STILL_LOCKED)
+        held = (*waiting, *left, *lost(staged.failed))
+        await unlock_all(held, self.fleet, self.token)
         outcomes |= {n: Outcome(n, Result.NOT_STARTED, message=why) for n in waiting}
         return outcomes
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tailgit.access.selectors import active_devices
 from tailgit.compile import Bundle, compile_tailnet
 from tailgit.deploy.fleet import Fleet
 from tailgit.deploy.observe import Progress, observe_all
@@ -53,6 +54,8 @@ async def survey(
     leaving = leaving_of(
         known.declared.get(applied), tailnet, known.before.get(applied)
     )
+    leaving |= {n: d for n, d in tailnet.devices.items() if n in order.farewell}
+    leaving = {n: d for n, d in leaving.items() if n not in order.apart}
     logins = logins_of({**tailnet.devices, **leaving}, {*bundles, *leaving})
     fleet.call(logins.values())
     seen = await observe_all(fleet, logins, progress)
@@ -87,9 +90,10 @@ def leaving_of(
     """Devices that `base` brought a bundle to and `head` does not have any more."""
     if base is None:
         return {}
-    stay = {name for name, device in head.devices.items() if not device.disabled}
-    stay |= {old for name in stay for old in head.devices[name].formerly}
-    keys = {device.public_key for device in head.devices.values()}
+    # A device goes with its owner, too.
+    active = active_devices(head)
+    stay = {*active, *(old for each in active.values() for old in each.formerly)}
+    keys = {head.devices[name].public_key for name in active}
     return {
         name: device
         for name, device in base.devices.items()
@@ -100,9 +104,10 @@ def leaving_of(
 
 def farewell(tailnet: Tailnet, device: Device) -> Bundle:
     """What a device gets that leaves: its own addresses, no peer and no rule."""
+    own = replace(device, disabled=False, routes=(), exit_node=False, gateway=None)
     alone = replace(
         tailnet,
-        devices={device.name: replace(device, disabled=False)},
+        devices={device.name: own},
         users={},
         rules=(),
         ssh_rules=(),

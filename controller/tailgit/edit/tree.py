@@ -55,13 +55,13 @@ class Tree:
         return not self.root or file.startswith(f"{self.root}/")
 
 
-def open_tree(path: Path) -> Tree:
-    """The tailnet of `path` as its files are.
+def open_tree(path: Path, revision: str | None = None) -> Tree:
+    """The tailnet of `path` as its files are, or as a commit has them.
 
     It may have errors, but not one by which something that is written was not read:
     a mention could hide there.
     """
-    source, folder = open_source(path, None)
+    source, folder = open_source(path, revision)
     root = root_of(source, folder, path)
     policy = bare_policy(source, root)
     if policy is not None:

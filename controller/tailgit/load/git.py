@@ -1,8 +1,9 @@
-"""Plain git, read-only: revisions, heights, ancestors and the files of a tree.
+"""Plain git: revisions, heights, ancestors and the files of a tree.
 
-Only plumbing that runs nothing of the repository's making: no checkout, no filters, no
-hooks, no pager. Variables that point git somewhere else (a hook sets `GIT_DIR`) are
-dropped; replace refs, which could show other content for a commit, are off.
+It reads; `commit_file` is the one exception. Only plumbing that runs nothing of the
+repository's making: no checkout, no filters, no hooks, no pager. Variables that point
+git somewhere else (a hook sets `GIT_DIR`) are dropped; replace refs, which could show
+other content for a commit, are off.
 
 Git is never left to look for a repository by itself: it takes any folder with `HEAD`,
 `objects` and `refs` for a bare one, and those are names that a commit may hold. Which
@@ -186,6 +187,23 @@ class Repo:
             *("--ignore-submodules=all", "--", f":(top,literal){folder}"),
         )
         return tuple(line[3:] for line in os.fsdecode(said).split("\0") if line)
+
+    def branch(self) -> str:
+        """The branch that is checked out; "" where `HEAD` is on none."""
+        said = self._run("symbolic-ref", "--quiet", "--short", "HEAD", none_on=(1,))
+        return (said or "").strip()
+
+    def commit_file(self, file: str, message: str) -> str:
+        """Commit one file as it lies there and nothing else, staged or not; the id.
+
+        `file` is relative to the top. No hook is asked: whoever is locked out by it
+        can't wait for one.
+        """
+        self._bytes(
+            *("commit", "--quiet", "--only", "--no-verify", "--message", message),
+            *("--", f":(top,literal){file}"),
+        )
+        return self.resolve("HEAD")
 
     def blobs(self, names: Iterable[str]) -> dict[str, bytes]:
         """The content of blobs by id; `SourceError` if one is not in the clone."""

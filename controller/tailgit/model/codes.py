@@ -190,6 +190,9 @@ CODES: dict[str, Code] = {
 }
 
 
+OF_TESTS = frozenset({"ssh-test-failed", "test-failed", "test-of-nobody"})
+"""What the policy's own tests say when the world around them has changed."""
+
 ABSENCES = frozenset(
     {
         "bad-ssh-test",

@@ -27,25 +27,40 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The files that differ (sorted) and what that means; names of peers are sorted."""
+    """The files that differ (sorted) and what that means; names of peers are sorted.
+
+    `peers_rekeyed` have another key and nothing else; `own_key` says that the node
+    itself goes over to another one.
+    """
 
     files: tuple[str, ...] = ()
     peers_added: tuple[str, ...] = ()
     peers_removed: tuple[str, ...] = ()
     peers_changed: tuple[str, ...] = ()
     lines: tuple[Lines, ...] = ()
+    peers_rekeyed: tuple[str, ...] = ()
+    own_key: bool = False
+
+    @property
+    def only_keys(self) -> bool:
+        """Whether keys change, and nothing else does."""
+        others = set(self.files) - {"wireguard.conf"}
+        moved = self.peers_added or self.peers_removed or self.peers_changed
+        return bool((self.own_key or self.peers_rekeyed) and not others and not moved)
 
     @property
     def takes(self) -> bool:
         """Whether anybody may lose something by it."""
         lost = any(each.what == "filter" and each.removed for each in self.lines)
-        return bool(lost or self.peers_removed or self.peers_changed)
+        changed = self.peers_changed or self.peers_rekeyed
+        return bool(lost or self.peers_removed or changed)
 
     @property
     def gives(self) -> bool:
         """Whether anybody may gain something by it."""
         got = any(each.what == "filter" and each.added for each in self.lines)
-        return bool(got or self.peers_added or self.peers_changed)
+        changed = self.peers_changed or self.peers_rekeyed
+        return bool(got or self.peers_added or changed)
 
 
 def difference(old: Bundle | None, new: Bundle) -> Difference:
@@ -58,7 +73,7 @@ def difference(old: Bundle | None, new: Bundle) -> Difference:
             if before.get(name) != after.get(name)
         )
     )
-    added, removed, changed = _peers(before, after)
+    added, removed, changed, rekeyed = _peers(before, after)
     lines = tuple(
         counted
         for name, what in _COUNTED.items()
@@ -66,7 +81,14 @@ def difference(old: Bundle | None, new: Bundle) -> Difference:
         for counted in [_lines(what, before.get(name, b""), after.get(name, b""))]
         if counted.added or counted.removed
     )
-    return Difference(files, added, removed, changed, lines)
+    own = old is not None and _keys(old) != _keys(new)
+    return Difference(files, added, removed, changed, lines, rekeyed, own)
+
+
+def _keys(bundle: Bundle) -> list[bytes]:
+    """Whose bundle it is: a node finds its own key in the manifest."""
+    lines = bundle.manifest.splitlines()
+    return [line for line in lines if line.startswith(b"publicKey ")]
 
 
 def _lines(what: str, before: bytes, after: bytes) -> Lines:
@@ -76,28 +98,45 @@ def _lines(what: str, before: bytes, after: bytes) -> Lines:
 
 def _placed(text: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Each line with the set that it stands in: an address that moves from one set to
-    another is a change, although no line is new."""
+    another is a change, although no line is new. An element of a set is a line of its
+    own, without the signs around it: the first and the last one that leave change none
+    of the others."""
     inside = b""
     for line in text.splitlines():
         if line.startswith(b"\tset "):
             inside = line
         elif line.startswith(b"\tchain "):
             inside = b""
-        if line.strip() != b"}":
+        bare = line.strip()
+        elements = bare.removeprefix(b"elements = {")
+        if inside and (elements != bare or bare.endswith((b",", b" }"))):
+            for element in elements.rstrip(b" }").split(b","):
+                if element.strip():
+                    yield inside, element.strip()
+        elif bare != b"}":
             yield inside, line
 
 
 def _peers(
     before: dict[str, bytes], after: dict[str, bytes]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Names of peers that come, go and stay with other settings or another key."""
+) -> tuple[tuple[str, ...], ...]:
+    """Names of peers that come, go, stay with other settings and with another key."""
     old = peers(before.get("wireguard.conf", b""))
     new = peers(after.get("wireguard.conf", b""))
+    stay = new.keys() & old.keys()
+    rekeyed = {n for n in stay if new[n] != old[n] and _keyless(new[n], old[n])}
     return (
         tuple(sorted(new.keys() - old.keys())),
         tuple(sorted(old.keys() - new.keys())),
-        tuple(sorted(n for n in new.keys() & old.keys() if new[n] != old[n])),
+        tuple(sorted(n for n in stay - rekeyed if new[n] != old[n])),
+        tuple(sorted(rekeyed)),
     )
+
+
+def _keyless(*peers: tuple[str, ...]) -> bool:
+    """Whether the settings of peers are the same but for the key."""
+    bare = {tuple(s for s in one if not s.startswith("PublicKey")) for one in peers}
+    return len(bare) == 1
 
 
 def peers(wireguard: bytes) -> dict[str, tuple[str, ...]]:

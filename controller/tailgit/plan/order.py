@@ -4,6 +4,8 @@ One node goes first and alone: what is wrong with a change is mostly wrong every
 and one node is cheap. Then nodes that lose something, since a revocation waits for
 nobody. A peer that comes is loaded at either end in any order, as packets pass only
 once both have it; so nothing breaks between waves that was not meant to. Nodes that
+whose only change is a key (somebody's rotation) are switched together, as a pair is
+apart from the switch of one end to that of the other. Nodes that
 leave the tailnet come after everybody let go of them, and the controller's own last
 of all: whatever goes wrong, the hand that mends it is still there.
 """
@@ -18,7 +20,7 @@ from typing import Literal
 from tailgit.errors import UsageError
 from tailgit.plan.row import Row, State
 
-Kind = Literal["canary", "wave", "leaving", "controller"]
+Kind = Literal["canary", "wave", "keys", "leaving", "controller"]
 
 SMALLEST = 5
 """A wave has room for so many nodes, also in a small tailnet."""
@@ -57,14 +59,17 @@ def waves(rows: Iterable[Row], pace: Pace, controller: str | None) -> tuple[Wave
     size = wave_size(pace.size, len(written))
     if pace.at_once:
         return _split("wave", sorted(written, key=_urgency), len(written))
-    leaving = [row for row in written if row.state is State.LEAVING]
-    home = [row for row in written if row.node == controller]
-    rest = [row for row in written if row not in leaving and row not in home]
+    keys = [row for row in written if _only_keys(row) and row.node != pace.canary]
+    others = [row for row in written if row not in keys]
+    home = [row for row in others if row.node == controller]
+    leaving = [r for r in others if r.state is State.LEAVING and r not in home]
+    rest = [row for row in others if row not in leaving and row not in home]
     first = _canary(rest, pace.canary, known={row.node for row in rows})
     after = sorted((row for row in rest if row not in first), key=_urgency)
     return (
         *_split("canary", first, 1),
         *_split("wave", after, size),
+        *_split("keys", sorted(keys, key=_own_key), len(keys)),
         *_split("leaving", leaving, size),
         *_split("controller", home, 1),
     )
@@ -83,20 +88,37 @@ def wave_size(text: str, nodes: int) -> int:
 
 
 def _canary(rest: Sequence[Row], name: str, known: set[str]) -> list[Row]:
-    """Who goes first: who was named, else the node that fewest others depend on."""
-    if name:
-        chosen = [row for row in rest if row.node == name]
-        if not chosen and name not in known:
-            raise UsageError(f"--canary {name}: there is no such device")
-        return chosen
-    if len(rest) < 2:
-        return []
-    return [min(rest, key=lambda row: (row.peers, row.node.encode()))]
+    """Who goes first: who was named, else the node that fewest others depend on.
+
+    It should be one that changes: a first generation or a repair shows little of what
+    a change does. A named one that is not written to this time (asleep, in sync) can't
+    try anything, so another one does.
+    """
+    if name and name not in known:
+        raise UsageError(f"--canary {name}: there is no such device")
+    named = [row for row in rest if row.node == name]
+    if named or len(rest) < 2:
+        return named
+    return [min(rest, key=_price)]
+
+
+def _price(row: Row) -> tuple[bool, int, bytes]:
+    return row.state is not State.CHANGE, row.peers, row.node.encode()
 
 
 def _urgency(row: Row) -> tuple[bool, bytes]:
     """Nodes that take something away from somebody go first."""
     return not row.loses, row.node.encode()
+
+
+def _only_keys(row: Row) -> bool:
+    return row.difference is not None and row.difference.only_keys
+
+
+def _own_key(row: Row) -> tuple[bool, bytes]:
+    """Who knows a new key before who has it: then its first handshake is answered."""
+    own = row.difference is not None and row.difference.own_key
+    return own, row.node.encode()
 
 
 def _split(kind: Kind, rows: Sequence[Row], size: int) -> tuple[Wave, ...]:

@@ -55,11 +55,11 @@ def refusals(
                 f"{where}: applied is {old[:7]}, which {commit.sha[:7]} does not "
                 "contain; bring the branch up to date"
             )
-    gaining = [row.node for row in rows if row.written and _gives(row)]
-    if order.only_losses and gaining:
+    kept = [row.node for row in rows if row.state is State.LEFT_OUT and row.loses]
+    if order.only_losses and kept and not any(row.written for row in rows):
         said.append(
-            f"{_listed(gaining)}: would gain something, too; this commit has more in "
-            "it than the revocation, so apply what came before it first"
+            f"{_listed(kept)}: would gain something, too; this commit has more in it "
+            "than the revocation"
         )
     if not seen:
         said.append(
@@ -69,13 +69,6 @@ def refusals(
     elif all(isinstance(one, NodeError) for one in seen.values()):
         said.append(f"none of the {len(seen)} nodes could be read")
     return tuple(said)
-
-
-def _gives(row: Row) -> bool:
-    """Whether a row gives anybody anything; what is not known may be anything."""
-    if row.state in (State.LEAVING, State.REPAIR):
-        return False
-    return row.difference is None or row.difference.gives
 
 
 def _first_to_enroll(tailnet: Tailnet) -> str:
