@@ -249,7 +249,7 @@ def test_a_suspended_node_takes_nothing_until_it_is_resumed(site: Site) -> None:
     assert verbs.count("resume") == 1
     assert max(map(len, out.splitlines())) <= 100
     code, found = site.found("log", "db-1", "-n", "1")
-    (line,) = found["lines"]  # type: ignore[misc]
+    (line,) = found["lines"]
     assert (code, line["verb"], line["outcome"]) == (Exit.DONE, "confirm", "ok")
 
 

@@ -206,21 +206,22 @@ def test_a_record_that_was_kept_here_alone_is_shared_by_the_next_apply(
 
 
 def test_of_two_controllers_that_race_one_is_told(origin: Path) -> None:
-    """The second finds the ref moved: exit 5, both lines are there, nothing is lost."""
+    """The second finds the ref moved: exit 5, both lines are there, nothing is lost.
+    Its commit contains the other, so only the expected old value tells them apart."""
     a, b = clone(origin, "a"), clone(origin, "b")
     new, old = head(a), head(a, "HEAD~1")
     first, second = (opened(each, "acme", "origin", for_commit=new) for each in (a, b))
-    assert write(first, applied(new), "Ana") == []
-    errors = written(second, applied(old), by="Ben", at="2026-11-22T13:00:05Z")
+    assert write(first, applied(old), "Ana") == []
+    errors = written(second, applied(new), by="Ben", at="2026-11-22T13:00:05Z")
     assert [error.exit for error in errors] == [Exit.INCOMPLETE]
     assert errors[0].message == (
-        f"the record of origin went from nothing to {new[:7]} while this was applied, "
-        f"so it was not set to {old[:7]}: somebody else applies, too"
+        f"the record of origin went from nothing to {old[:7]} while this was applied, "
+        f"so it was not set to {new[:7]}: somebody else applies, too"
     )
     assert "bring the branch up to date" in errors[0].help
-    assert head(origin, REF) == new
+    assert head(origin, REF) == old
     assert applied_of(Repo(b), "acme") == ""
-    assert said(b) == [("Ben", old), ("Ana", new)]
+    assert said(b) == [("Ben", new), ("Ana", old)]
     assert said(origin) == said(b)
 
 
@@ -233,6 +234,7 @@ def test_the_same_commit_by_two_controllers_is_no_conflict(origin: Path) -> None
     assert write(second, applied(new), "Ben") == []
     assert head(b, REF) == new
     assert sorted(by for by, _ in said(origin)) == ["Ana", "Ben"]
+    assert opened(b, "acme", "origin", for_commit=new).applied == new
 
 
 def test_notes_of_many_controllers_merge(origin: Path) -> None:
@@ -476,8 +478,10 @@ def test_no_hook_and_no_variable_of_a_hook_gets_in_between(
         file.write_text("#!/bin/sh\ntouch ran\nexit 1\n")
         file.chmod(0o755)
     monkeypatch.setenv("GIT_DIR", str(origin.parent / "first" / ".git"))
+    monkeypatch.setenv("GIT_NAMESPACE", "elsewhere")
     done = write(opened(work, "acme", "origin"), applied(Repo(work).resolve("HEAD")))
     monkeypatch.delenv("GIT_DIR")
+    monkeypatch.delenv("GIT_NAMESPACE")
     assert done == []
     assert head(origin, REF) == head(work)
     assert list(work.rglob("ran")) == []

@@ -125,10 +125,14 @@ def repo(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     user = pwd.getpwuid(os.geteuid()).pw_name
     text = TAILNET.format(port=node.port, user=user, host=public(node.host))
     (root / "tailnet.yaml").write_text(text)
-    ident = ("-c", "user.name=Ana", "-c", "user.email=ana@acme.com")
     for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "Start")):
-        subprocess.run(["git", "-C", str(root), *ident, *words], check=True)
+        git(root, *words)
     return root
+
+
+def git(root: Path, *words: str) -> None:
+    ident = ("-c", "user.name=Ana", "-c", "user.email=ana@acme.com")
+    subprocess.run(["git", "-C", str(root), *ident, *words], check=True)
 
 
 def run(
@@ -206,6 +210,38 @@ def test_a_time_that_no_calendar_has_is_no_answer(
         code, out, _ = run(repo, node, capsys, verb)
         assert (code, "not read" in out) == (Exit.INCOMPLETE, True)
         assert "is not understood: a time" in " ".join(out.split())
+
+
+@pytest.mark.live
+def test_status_knows_who_leaves(
+    node: Node, repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A device of the fleet's record that the commit does not have any more is asked
+    all the same, and is not in sync."""
+    git(repo, "update-ref", "refs/tailgit/acme/applied", "HEAD")
+    text = (repo / "tailnet.yaml").read_text()
+    (repo / "tailnet.yaml").write_text(text[: text.index("devices:")] + "grants: []\n")
+    git(repo, "commit", "-qam", "Without db-1")
+    node.answers("observe", observation(public_keys=[KEY]))
+    code, out, err = run(repo, node, capsys, "status", "--detailed-exitcode")
+    assert (code, "db-1  leaves  " in out) == (Exit.CHANGES, True), err
+    assert "an apply takes it off" in out
+    git(repo, "update-ref", "-d", "refs/tailgit/acme/applied")
+    code, out, err = run(repo, node, capsys, "status", "--detailed-exitcode")
+    assert (code, "No node of these is reached over SSH." in out) == (Exit.DONE, True)
+
+
+@pytest.mark.live
+def test_who_is_not_reached_is_not_suspended(
+    node: Node, repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named, exit 5, and nothing is claimed about it."""
+    node.close()
+    words = ("suspend", "--all", "--reason", "disk", "--until", "2h", "--yes")
+    code, out, err = run(repo, node, capsys, *words)
+    assert (code, "no apply reaches" in err) == (Exit.INCOMPLETE, False)
+    assert out.startswith("x db-1  not suspended: 127.0.0.1 port ")
+    assert "To end it" not in out
 
 
 @pytest.mark.live

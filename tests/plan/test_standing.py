@@ -98,7 +98,7 @@ WRONG = {
 @pytest.mark.parametrize("fault", WRONG)
 def test_what_is_wrong_is_one_sentence(fault: str) -> None:
     """Each of these alone makes a node unwell, and all that is said is this."""
-    seen = replace(has(OLD), **WRONG[fault])  # type: ignore[arg-type]
+    seen = replace(has(OLD), **WRONG[fault])
     standing = standing_of("db-1", measure(), seen, NOW)
     assert standing.faults == (fault,)
     assert standing.healthy is False

@@ -90,14 +90,14 @@ def suspend(
         seen, failed = _free(site, nodes or ())
         for node, one in seen.items():
             _said_before(node, one)
-        names = ", ".join(seen)
-        print(
-            f"Until {deadline_text(end)} no apply reaches: {names}.\nWhat runs there "
-            "goes on. A revocation is not enforced there either until they are "
-            "resumed.",
-            file=sys.stderr,
-        )
-        if must:
+        if seen:
+            print(
+                f"Until {deadline_text(end)} no apply reaches: {', '.join(seen)}.\n"
+                "What runs there goes on. A revocation is not enforced there either "
+                "until they are resumed.",
+                file=sys.stderr,
+            )
+        if seen and must:
             agreed(f"Suspend {_count(seen)}?")
         done = _ask(site, list(seen), asked)
     follow = command(["resume", *(nodes or ["--all"])], repo)
