@@ -33,8 +33,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("render:render", "Show or write the files that nodes would get."),
     "plan": ("plan:plan", "Show what applying a commit would change on nodes."),
     "apply": ("apply:apply", "Bring a commit to the nodes, exactly as planned."),
-    "rollback": ("rollback:rollback", "Bring nodes back to what they had before."),
-    "revoke": ("revoke:revoke", "Take all access from a device or a person, now."),
+    "rollback": (
+        "rollback:rollback",
+        "Bring the fleet, or one node, back to what it had before.",
+    ),
+    "revoke": (
+        "revoke:revoke",
+        "Take all access from a device or a person, everywhere.",
+    ),
     "schema": ("schema:schema", "Print the format as one JSON Schema, for editors."),
     "device": ("device:app", "Add, enroll, rotate, rename and remove machines."),
     "user": ("user:app", "Remove people, with all their traces."),
