@@ -68,7 +68,7 @@ def key_of(network: Network, node: str) -> str:
 
 
 def peers_of(network: Network, node: str) -> list[str]:
-    return network.sh(node, "wg show tg-small peers").split()
+    return sorted(network.sh(node, "wg show tg-small peers").split())
 
 
 def rotated(network: Network, node: str, *, proto: str = "tcp") -> Stream:
@@ -104,7 +104,7 @@ def test_a_stream_outlives_a_rotation(office: Network, node: str, proto: str) ->
     gap = seen.longest_gap(0)
     print(f"rotation of {node}, {proto}: longest gap {gap:.2f} s")
     assert seen.lost == ""
-    assert gap < 6.0
+    assert gap < 2.0
     assert seen.after(seen.came[-1] - 1) > 20
 
 
@@ -146,14 +146,13 @@ def test_a_revoked_laptop_is_cut_off_at_once(restored: Network) -> None:
     assert other.lost == ""
     assert other.longest_gap(0) < 1.0
     assert stolen not in peers_of(office, "db") + peers_of(office, "desk")
-    assert git(office, "git show --format=%B --stat HEAD").splitlines()[:6] == [
+    assert git(office, "git show -s --format=%B").splitlines() == [
         "Revoke laptop",
         "",
         "Devices: laptop",
         "Reason: stolen in Lisbon",
-        "",
-        " devices.yaml | 1 +",
     ]
+    assert git(office, "git show --format= --name-only") == "devices.yaml"
     assert git(office, "git status --porcelain").splitlines() == [
         "A  README.md",
         " M policy.yaml",
@@ -185,8 +184,8 @@ def test_a_person_goes_with_every_device_and_who_is_missing_is_named(
     assert "bring it the output of: tailgit render phone --wg-quick" in out
     assert gone in peers_of(office, "db")
     assert peers_of(office, "desk") == []
-    office.sh("db", "(sleep 8; kill -CONT $(cat /run/sshd.pid)) >/dev/null 2>&1 &")
-    out, err = tailgit(office, *words, "--wait", "40", expect=Exit.INCOMPLETE)
+    office.sh("db", "(sleep 20; kill -CONT $(cat /run/sshd.pid)) >/dev/null 2>&1 &")
+    out, err = tailgit(office, *words, "--wait", "60", expect=Exit.INCOMPLETE)
     assert "  db: has let go\n" in err
     assert "1 may still trust ben@acme.com:\n  phone  " in out
     assert gone not in peers_of(office, "db")

@@ -42,8 +42,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("suspending:resume", "End the suspension of nodes before its time."),
     "log": ("logs:log", "Show what was done on a node, from its own log."),
     "history": ("logs:history", "Show who applied what when, from git."),
-    "rollback": ("rollback:rollback", "Bring nodes back to what they had before."),
-    "revoke": ("revoke:revoke", "Take all access from a device or a person, now."),
+    "rollback": (
+        "rollback:rollback",
+        "Bring the fleet, or one node, back to what it had before.",
+    ),
+    "revoke": (
+        "revoke:revoke",
+        "Take all access from a device or a person, everywhere.",
+    ),
     "schema": ("schema:schema", "Print the format as one JSON Schema, for editors."),
     "device": ("device:app", "Add, enroll, rotate, rename and remove machines."),
     "user": ("user:app", "Remove people, with all their traces."),

@@ -70,7 +70,7 @@ def revoke(
     ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
-    """Take all access from a device, or from a person and all their devices.
+    """Take all access from a device or a person, everywhere.
 
     Writes `disabled: true`, commits that one line and nothing else, and brings it to
     all nodes at once: no canary, no waves, one question. Then it says who still trusts
