@@ -115,12 +115,13 @@ def test_status_answers_two_questions(site: Site) -> None:
     assert (found["in_sync"], found["healthy"]) == (True, False)
     sick = row(found, "db-1")
     assert (sick["sync"], sick["healthy"]) == ("in-sync", False)
-    assert "addresses differs" in sick["faults"], sick["faults"]
+    # The kernel may have put its link-local address back meanwhile, or not yet.
+    assert str(sick["faults"]).startswith("['addresses "), sick["faults"]
     code, out, _ = site.ask("status", "db-1", "--commit", new)
     assert code == Exit.DONE
     assert "web-1" not in out
     assert "\n!  db-1  in sync" in out
-    assert "\ndb-1\n  - addresses differs\n" in out
+    assert "\ndb-1\n  - addresses " in out
     assert "Next:  tailgit drift db-1 --repo" in out
 
     site.machines["web-1"].close()

@@ -209,7 +209,7 @@ def test_a_time_that_no_calendar_has_is_no_answer(
     for verb in ("status", "drift"):
         code, out, _ = run(repo, node, capsys, verb)
         assert (code, "not read" in out) == (Exit.INCOMPLETE, True)
-        assert "is not understood: a time" in " ".join(out.split())
+        assert "is not understood: " in " ".join(out.split())
 
 
 @pytest.mark.live
