@@ -104,9 +104,7 @@ class Post:
         """Every mailbox gets a generation that names the laptop's key."""
         for box in self.boxes:
             text = "".join(f"{name} {self.pull_key}\n" for name in names)
-            own = parcel(
-                box.public, self.signer, second, node="box", mailbox=text
-            )
+            own = parcel(box.public, self.signer, second, node="box", mailbox=text)
             box.apply(own)
 
     def own(self, second: int, **more: object) -> Parcel:
@@ -129,9 +127,9 @@ class Post:
             "/usr/local/lib/tailgit/tailgit-node", "pull", NAME, check=False
         )
 
-    def ssh(self, command: str, *options: str, box: int = 0, stdin: bytes = b"") -> (
-        subprocess.CompletedProcess[bytes]
-    ):
+    def ssh(
+        self, command: str, *options: str, box: int = 0, stdin: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
         """Log in to a mailbox with the pull key, as a thief of it would."""
         host = self.lines[box].split()[0]
         words = ["ssh", "-p", "2222", "-o", "StrictHostKeyChecking=no"]

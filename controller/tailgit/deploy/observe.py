@@ -10,7 +10,7 @@ from tailgit.deploy.answer import Answer
 from tailgit.deploy.request import ask
 from tailgit.deploy.ssh import Executor, Login
 from tailgit.errors import BadAnswer, NodeError
-from tailgit.plan.observed import Observed, Peer, Record
+from tailgit.plan.observed import Deposited, Fetched, Observed, Peer, Record
 
 PARALLEL = 32
 """Nodes that are talked to at the same time unless somebody says otherwise."""
@@ -78,6 +78,8 @@ def observed(node: str, answer: Answer) -> Observed:
             listen_port=_number(answer.maybe("listenPort") or "none"),
             peers=tuple(map(_peer, answer.every("peer"))),
             foreign=tuple(sorted(answer.every("foreign"))),
+            deposited=tuple(map(_deposited, answer.every("deposited"))),
+            fetched=tuple(map(_fetched, answer.every("pulled"))),
         )
     except ValueError as error:
         raise BadAnswer(
@@ -103,6 +105,17 @@ def _peer(text: str) -> Peer:
     key, endpoint, *numbers = text.split(" ")
     handshake, received, sent = map(_count, numbers)
     return Peer(key, endpoint, handshake, received, sent)
+
+
+def _deposited(text: str) -> Deposited:
+    node, envelope, at, commit, manifest = text.split(" ")
+    return Deposited(node, _hex(envelope), at, _hex(commit), _hex(manifest))
+
+
+def _fetched(text: str) -> Fetched:
+    node, time, envelope, result = text.split(" ")
+    has = None if envelope == "none" else _hex(envelope)
+    return Fetched(node, _count(time), has, result)
 
 
 def _number(text: str) -> int | None:

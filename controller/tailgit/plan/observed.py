@@ -39,12 +39,37 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Deposited:
+    """A parcel that a mailbox holds for `node`, as the mailbox says."""
+
+    node: str
+    envelope: str
+    at: str
+    commit: str
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What `node` told a mailbox when it last asked there, and when by its clock.
+
+    `envelope` is the digest of what it has confirmed, None for nothing; `result` how
+    its turn before ended: ok, none, confirming, or a node's word for an error.
+    """
+
+    node: str
+    time: int
+    envelope: str | None
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One node at one moment. Numbers of generations are None where there is none.
 
     `interface` is up, down or absent; `parts` are (filter, peers, addresses, routes,
     names) with ok, differs or absent, judged by the node against what it runs, and
-    guard, which is at work (ok) or absent.
+    guard, which is at work (ok) or absent. `deposited` and `fetched` are a mailbox's.
     """
 
     node: str
@@ -62,12 +87,16 @@ class Observed:
     listen_port: int | None
     peers: tuple[Peer, ...]
     foreign: tuple[str, ...]
+    deposited: tuple[Deposited, ...] = ()
+    fetched: tuple[Fetched, ...] = ()
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of what a plan rests on: all but the clock and the traffic."""
+        """SHA-256 (hex) of what a plan rests on: all but the clock and the traffic.
+
+        A laptop that asks its mailbox makes no plan stale."""
         facts = asdict(self)
-        del facts["time"], facts["peers"]
+        del facts["time"], facts["peers"], facts["fetched"]
         return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property
