@@ -187,15 +187,20 @@ class Node:
     def observe(self) -> Answer:
         return self.request("observe", NAME)
 
-    def stage(self, parcel: Parcel | bytes) -> Answer:
+    def stage(self, parcel: Parcel | bytes, token: str = "none") -> Answer:
         data = parcel if isinstance(parcel, bytes) else parcel.build()
-        return self.request("stage", NAME, stdin=data)
+        return self.request("stage", NAME, token, stdin=data)
 
-    def activate(self, number: int | str) -> Answer:
-        return self.request("activate", NAME, str(number))
+    def activate(
+        self, number: int | str, seconds: int = 600, token: str = "none"
+    ) -> Answer:
+        return self.request("activate", NAME, str(number), str(seconds), token)
 
-    def confirm(self, number: int | str) -> Answer:
-        return self.request("confirm", NAME, str(number))
+    def confirm(self, number: int | str, token: str = "none") -> Answer:
+        return self.request("confirm", NAME, str(number), token)
+
+    def rollback(self, number: int | str, token: str = "none") -> Answer:
+        return self.request("rollback", NAME, str(number), token)
 
     def apply(self, parcel: Parcel) -> str:
         """Stage, activate and confirm; every one of them must succeed."""
@@ -231,10 +236,17 @@ class Node:
 
     def current(self) -> str | None:
         path = self.path(f"{STATE}/current")
-        return path.read_text().strip() if path.exists() else None
+        return path.read_text().split()[0] if path.exists() else None
 
     def guards(self) -> list[int]:
         """Process ids, as the node sees them, of what runs `guard`."""
+        return self.loops("guard")
+
+    def timers(self) -> list[int]:
+        """The same of what runs `timer`."""
+        return self.loops("timer")
+
+    def loops(self, verb: str) -> list[int]:
         found = []
         for entry in self.path("/proc").iterdir():
             if not entry.name.isdigit():
@@ -244,7 +256,7 @@ class Node:
                 parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
             except OSError:
                 continue
-            if b"guard" in words and parent == "1":
+            if words[2:3] == [verb.encode()] and parent == "1":
                 found.append(int(entry.name))
         return found
 

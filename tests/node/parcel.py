@@ -145,6 +145,7 @@ class Parcel:
     height: int = 7
     kind: str = "apply"
     by: str = "Zoë Lima <ana@acme.com>"
+    at: str = "2026-11-22T13:00:00Z"
     commit: str = COMMIT
     namespace: str = f"tailgit@{TAILNET}"
     siblings: Sequence[tuple[str, str]] = ()
@@ -154,7 +155,7 @@ class Parcel:
         return (
             f"tailgit-envelope 1\ntailnet {self.tailnet}\nnode web-1\n"
             f"commit {self.commit}\nheight {self.height}\nkind {self.kind}\n"
-            f"by {self.by}\nat 2026-11-22T13:00:00Z\n"
+            f"by {self.by}\nat {self.at}\n"
         ).encode()
 
     def manifest(self) -> bytes:

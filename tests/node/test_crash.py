@@ -75,6 +75,12 @@ STOPS = {
     "moving `current`": ("confirm", "mv", "*pending*current"),
 }
 
+WORDS = {
+    "stage": ["stage", NAME, "none"],
+    "activate": ["activate", NAME, "1", "600", "none"],
+    "confirm": ["confirm", NAME, "1", "none"],
+}
+
 
 @pytest.mark.parametrize("place", STOPS)
 def test_killed_while_at_work(node: Node, place: str) -> None:
@@ -92,7 +98,7 @@ def test_killed_while_at_work(node: Node, place: str) -> None:
         node.activate(2)
     wrapper = WRAPPER.format(tool=tool, pattern=pattern)
     node.write(f"/usr/local/sbin/{tool}", wrapper, 0o755)
-    words = [verb, NAME] if verb == "stage" else [verb, NAME, "2"]
+    words = WORDS[verb]
     killed = subprocess.Popen(
         node.enter(SELF, "request", *words),
         stdin=subprocess.PIPE,
@@ -124,7 +130,7 @@ def test_killed_at_random_moments(node: Node) -> None:
     node.stage(node.parcel(height=2))
     for step in range(12):
         killed = subprocess.Popen(
-            node.enter(SELF, "request", "activate", NAME, "2"),
+            node.enter(SELF, "request", "activate", NAME, "2", "600", "none"),
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -144,7 +150,7 @@ def test_signals_do_not_stop_a_change(node: Node, number: signal.Signals) -> Non
     """A lost connection or a shutdown's SIGTERM lets the work come to its end."""
     node.stage(node.parcel())
     work = subprocess.Popen(
-        node.enter(SELF, "request", "activate", NAME, "1"),
+        node.enter(SELF, "request", "activate", NAME, "1", "600", "none"),
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
@@ -162,7 +168,7 @@ def test_a_reader_that_went_away_loses_the_answer_only(node: Node) -> None:
     node.stage(node.parcel())
     for verb in ("activate", "confirm"):
         gone = subprocess.Popen(
-            node.enter(SELF, "request", verb, NAME, "1"), stdout=subprocess.PIPE
+            node.enter(SELF, "request", *WORDS[verb]), stdout=subprocess.PIPE
         )
         assert gone.stdout is not None
         gone.stdout.close()
@@ -179,7 +185,8 @@ def test_nothing_is_said_before_the_work_is_done(node: Node) -> None:
     wrapper = WRAPPER.format(tool="mv", pattern="*live.new*")
     node.write("/usr/local/sbin/mv", wrapper.replace("sleep 60", "sleep 1"), 0o755)
     work = subprocess.Popen(
-        node.enter(SELF, "request", "activate", NAME, "1"), stdout=subprocess.PIPE
+        node.enter(SELF, "request", "activate", NAME, "1", "600", "none"),
+        stdout=subprocess.PIPE
     )
     wait(lambda: node.path("/run/reached").exists())
     assert work.stdout is not None

@@ -308,7 +308,7 @@ def test_generations_that_are_not_there(refusing: Node) -> None:
 def test_a_tailnet_that_is_not_enrolled(refusing: Node) -> None:
     """Another tailnet's name is refused and makes no folder."""
     assert refusing.request("observe", "other").error == "not-enrolled"
-    assert refusing.request("stage", "other").error == "not-enrolled"
+    assert refusing.request("stage", "other", "none").error == "not-enrolled"
     assert not refusing.path("/var/lib/tailgit/other").exists()
 
 
@@ -432,7 +432,7 @@ def test_a_full_disk_is_said_and_survived(node: Node) -> None:
         "cp -a /run/keep/. /var/lib/tailgit/;"
         "cat /dev/zero >/var/lib/tailgit/fill || :"
     )
-    assert node.stage(node.parcel(height=8)).error == "io"
+    assert node.stage(node.parcel(height=8)).error == "no-space"
     assert node.generations() == ["1"]
     assert node.observe()["current"] == "1"
     assert node.activate(1)["result"] == "ok"
@@ -465,7 +465,8 @@ def test_who_does_not_read_his_answer_keeps_nobody_waiting(
         path.write_text("nonsense\n")
     reader, writer = full_pipe()
     try:
-        words = [verb, NAME, *(["1"] if verb == "activate" else [])]
+        more = {"activate": ["1", "600", "none"], "stage": ["none"]}
+        words = [verb, NAME, *more.get(verb, [])]
         stalled = subprocess.Popen(
             node.enter(SELF, "request", *words),
             stdin=subprocess.PIPE if verb == "stage" else subprocess.DEVNULL,
