@@ -64,7 +64,7 @@ def test_a_mailbox_for_nobody_is_a_node_like_any_other() -> None:
 
 
 def test_lines_are_sorted_and_whole() -> None:
-    """Several of both: one line each, in bytewise order, whatever the devices' order."""
+    """Several of both: one line each, in bytewise order."""
     second = Ssh("203.0.113.9", 22, host_key=HOST_KEY)
     tailnet = changed(
         acme(),

@@ -47,7 +47,9 @@ def shorter(post: Post, seconds: int = 15) -> None:
     text = SCRIPT.read_text()
     assert "PULL_SECONDS=120\n" in text
     text = text.replace("PULL_SECONDS=120\n", f"PULL_SECONDS={seconds}\n")
-    post.laptop.write(SELF, text.replace("ConnectTimeout=15", "ConnectTimeout=2"), 0o755)
+    post.laptop.write(
+        SELF, text.replace("ConnectTimeout=15", "ConnectTimeout=2"), 0o755
+    )
 
 
 def test_what_cuts_it_off_is_rolled_back(post: Post) -> None:
@@ -156,7 +158,7 @@ def start_loop(laptop: Node) -> subprocess.Popen[bytes]:
     laptop.write(
         "/run/turns-only",
         "#!/bin/sh\ncase $1 in pull) cat /proc/uptime >>/run/turns; exit $(cat "
-        f"/run/turn-ends) ;; esac\nexec {SELF}.true \"$@\"\n",
+        f'/run/turn-ends) ;; esac\nexec {SELF}.true "$@"\n',
         0o755,
     )
     laptop.write("/run/turn-ends", "0\n")
@@ -235,7 +237,7 @@ def test_boot_and_join_start_the_loop(post: Post) -> None:
 
 
 def test_a_parcel_can_be_carried(post: Post) -> None:
-    """`load` stages and activates it like a push; --yes keeps it, no answer does not."""
+    """`load` stages and activates like a push; --yes keeps it, no answer does not."""
     laptop = post.laptop
     done = laptop.run(SELF, "load", NAME, stdin=post.own(2).build(), check=False)
     assert done.returncode == 1

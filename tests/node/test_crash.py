@@ -186,7 +186,7 @@ def test_nothing_is_said_before_the_work_is_done(node: Node) -> None:
     node.write("/usr/local/sbin/mv", wrapper.replace("sleep 60", "sleep 1"), 0o755)
     work = subprocess.Popen(
         node.enter(SELF, "request", "activate", NAME, "1", "600", "none"),
-        stdout=subprocess.PIPE
+        stdout=subprocess.PIPE,
     )
     wait(lambda: node.path("/run/reached").exists())
     assert work.stdout is not None

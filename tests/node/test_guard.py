@@ -213,7 +213,7 @@ def test_it_holds_nothing_open_of_who_started_it(node: Node) -> None:
     node.stage(node.parcel())
     work = subprocess.Popen(
         node.enter(SELF, "request", "activate", NAME, "1", "600", "none"),
-        stdout=subprocess.PIPE
+        stdout=subprocess.PIPE,
     )
     assert b"result\tok" in work.communicate(timeout=20)[0]
     guard = running(node)
@@ -290,7 +290,7 @@ def stalled_activation(node: Node, rule: str = "") -> Iterator[list[Answer]]:
     wait(lambda: b"sleep 60" in node.run("ps", "-ef").stdout)
     work = subprocess.Popen(
         node.enter(SELF, "request", "activate", NAME, "2", "600", "none"),
-        stdout=subprocess.PIPE
+        stdout=subprocess.PIPE,
     )
     wait(lambda: "10.20.0.0" not in node.table() != "")
     time.sleep(0.5)

@@ -175,9 +175,7 @@ def hostile(post: Post, command: str, data: bytes = b"") -> None:
     box.path("/run/evil").write_bytes(data)
     box.path("/run/evil").chmod(0o644)
     lines = [
-        line
-        for line in box.read(AUTHORIZED).splitlines()
-        if not line.endswith(":pull")
+        line for line in box.read(AUTHORIZED).splitlines() if not line.endswith(":pull")
     ]
     lines.append(f'restrict,command="{command}" {post.pull_key} tailgit:{NAME}:pull')
     box.write(AUTHORIZED, "\n".join(lines) + "\n", 0o644)
@@ -271,7 +269,7 @@ def test_the_owners_ssh_settings_have_no_say(post: Post) -> None:
 
 
 def test_join_is_repeatable_and_makes_no_login(post: Post) -> None:
-    """The same keys, no user, no sudo line; a new mailbox takes the place of the old."""
+    """The same keys, no user, no sudo line; a new mailbox takes the old one's place."""
     laptop = post.laptop
     first, key = laptop.public, post.pull_key
     assert post.join()["result"] == "ok"

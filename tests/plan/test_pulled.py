@@ -25,6 +25,10 @@ def box(*parts: Deposited | Fetched, time: int = 1_000_000) -> Observed:
     )
 
 
+OLDER = (
+    "2 hours ago, has an older parcel than its mailbox holds; what it tried then "
+    "ended with `rolledback`"
+)
 HELD = Deposited("pc", NEW, AT, COMMIT, "a" * 64)
 
 
@@ -36,8 +40,7 @@ HELD = Deposited("pc", NEW, AT, COMMIT, "a" * 64)
         (Fetched("pc", 999_900, None, "none"), "1 minute ago, has nothing yet"),
         (
             Fetched("pc", 990_000, OLD, "rolledback"),
-            "2 hours ago, has an older parcel than its mailbox holds; what it tried "
-            "then ended with `rolledback`",
+            OLDER,
         ),
         (Fetched("pc", 2_000_000, NEW, "ok"), "just now, has 3f9c2e1"),
         (

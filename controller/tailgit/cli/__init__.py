@@ -40,7 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "importing:app",
         "Begin from what you have: a policy or WireGuard files.",
     ),
-    "export": ("exporting:app", "Write the policy in Tailscale's form."),
+    "export": (
+        "exporting:app",
+        "Write the policy in Tailscale's form, or a parcel to carry.",
+    ),
     "lab": ("lab:app", "Run a whole tailnet in namespaces on this machine."),
 }
 """Command -> (module below tailgit.cli:attribute, its line in the help)."""
