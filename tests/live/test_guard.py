@@ -108,7 +108,7 @@ def test_without_the_guard_it_would_leak_for_ever(network):
 def test_a_table_that_cannot_come_back_takes_the_interface_down(network):
     """Fail closed: where the filter can't be loaded the interface does not stay up;
     once it can, both come back."""
-    generation = f"{STATE}/generations/$(cat {STATE}/current)"
+    generation = f"{STATE}/generations/$(cut -d ' ' -f 1 {STATE}/current)"
     spoil = f"""
         cp {generation}/firewall.nft /tmp/kept.nft
         echo 'table inet tailgit_small {{ nonsense' > {generation}/firewall.nft

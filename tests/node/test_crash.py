@@ -61,44 +61,69 @@ def test_a_parcel_cut_at_any_byte_is_no_generation(node: Node) -> None:
     assert node.stage(whole)["generation"] == "2"
 
 
-STOPS = {
-    "reading the parcel": ("stage", "head", "*67108865*"),
-    "checking the signature": ("stage", "ssh-keygen", "*verify*"),
-    "syncing the new generation": ("stage", "sync", "*generation/*"),
-    "naming the new generation": ("stage", "mv", "*generations/2"),
-    "naming `pending`": ("activate", "mv", "*pending.new*"),
-    "loading the filter": ("activate", "nft", "-f*"),
-    "setting the peers": ("activate", "wg", "syncconf*"),
-    "setting the addresses": ("activate", "ip", "-batch*"),
-    "writing the names": ("activate", "mv", "*hosts.new*"),
-    "writing what is live": ("activate", "mv", "*live.new*"),
-    "moving `current`": ("confirm", "mv", "*pending*current"),
+CHANGED = dict(
+    FILES,
+    **{
+        "hosts": "100.64.1.1 web-1.acme.internal web-1\n",
+        "wireguard.conf": FILES["wireguard.conf"].replace("51820\nF", "51999\nF"),
+        "firewall.nft": FILES["firewall.nft"].replace("tcp . 22, ", ""),
+    },
+)
+TOKEN = "0123456789abcdef"
+PARTS = ("filter", "peers", "addresses", "routes", "names")
+
+# place: (tool, the call that stops)
+STAGE = {
+    "reading the parcel": ("head", "*67108865*"),
+    "checking the signature": ("ssh-keygen", "*verify*"),
+    "syncing the new generation": ("sync", "*generation/*"),
+    "naming the new generation": ("mv", "*generations/2"),
+    "taking the lock": ("mv", "*held.new*"),
+    "keeping the answer of stage": ("mv", "*answer.new*"),
+}
+LOAD = {
+    "loading the filter": ("nft", "-f*"),
+    "setting the peers": ("wg", "syncconf*"),
+    "setting the addresses": ("ip", "-batch*"),
+    "writing the names": ("mv", "*hosts.new*"),
+    "writing what is live": ("mv", "*live.new*"),
+}
+ACTIVATE = {
+    "naming `pending`": ("mv", "*pending.new*"),
+    "syncing `pending`": ("sync", "*pending"),
+    "starting the timer": ("setsid", "*timer*"),
+    **LOAD,
+    "judging what was loaded": ("wg", "show*allowed-ips"),
+    "keeping the answer": ("mv", "*answer.new*"),
+}
+CONFIRM = {
+    "judging what runs": ("wg", "show*allowed-ips"),
+    "moving `current`": ("mv", "*pending*current"),
+    "syncing `current`": ("sync", "*/acme"),
+    "ending the lock": ("rm", "*held*"),
+}
+ROLLBACK = {
+    "moving `rolledback`": ("mv", "*pending*rolledback"),
+    "syncing `rolledback`": ("sync", "*/acme"),
+    **LOAD,
 }
 
-WORDS = {
-    "stage": ["stage", NAME, "none"],
-    "activate": ["activate", NAME, "1", "600", "none"],
-    "confirm": ["confirm", NAME, "1", "none"],
-}
 
-
-@pytest.mark.parametrize("place", STOPS)
-def test_killed_while_at_work(node: Node, place: str) -> None:
-    """kill -9 at this place leaves `current`, and the next run does all of it."""
-    verb, tool, pattern = STOPS[place]
-    node.apply(node.parcel(height=1))
-    changed = dict(FILES, hosts="100.64.1.1 web-1.acme.internal web-1\n")
-    changed["wireguard.conf"] = FILES["wireguard.conf"].replace(
-        "51820\nFw", "51999\nFw"
-    )
-    parcel = node.parcel(height=2, files=changed).build()
-    if verb != "stage":
-        node.stage(parcel)
-    if verb == "confirm":
-        node.activate(2)
+def stop_at(node: Node, place: tuple[str, str]) -> None:
+    tool, pattern = place
     wrapper = WRAPPER.format(tool=tool, pattern=pattern)
     node.write(f"/usr/local/sbin/{tool}", wrapper, 0o755)
-    words = WORDS[verb]
+
+
+def go_on(node: Node, place: tuple[str, str]) -> None:
+    node.path(f"/usr/local/sbin/{place[0]}").unlink()
+
+
+def kill_request(
+    node: Node, place: tuple[str, str], *words: str, data: bytes = b""
+) -> None:
+    """Ask, and kill the script and all that it waits for where it stops."""
+    stop_at(node, place)
     killed = subprocess.Popen(
         node.enter(SELF, "request", *words),
         stdin=subprocess.PIPE,
@@ -106,22 +131,159 @@ def test_killed_while_at_work(node: Node, place: str) -> None:
         start_new_session=True,
     )
     assert killed.stdin is not None
-    killed.stdin.write(parcel if verb == "stage" else b"")
+    killed.stdin.write(data)
     killed.stdin.close()
-    wait(lambda: node.path("/run/reached").exists())
+    wait(lambda: node.path("/run/reached").exists(), 20)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     assert killed.stdout is not None
     assert killed.stdout.read() == b""
     killed.stdout.close()
+    go_on(node, place)
 
-    assert node.current() == "1"
-    node.path(f"/usr/local/sbin/{tool}").unlink()
-    assert node.observe()["current"] == "1"
+
+def runs(node: Node, number: str, port: str) -> bool:
+    """Whether all of a generation runs, and nothing waits to be done."""
+    seen = node.observe()
+    return (
+        (seen["live"], seen["listenPort"]) == (number, port)
+        and [seen[part] for part in PARTS] == ["ok"] * len(PARTS)
+        and seen["interface"] == "up"
+        and not node.path(f"/run/tailgit/{NAME}/changing").read_text()
+    )
+
+
+def is_old(node: Node) -> bool:
+    return node.observe()["pending"] == "none" and runs(node, "1", "51820")
+
+
+def two(node: Node, *, activated: bool = True) -> bytes:
+    """Generation 1 confirmed and guarded, generation 2 staged, perhaps activated."""
+    node.apply(node.parcel(height=1))
+    wait(lambda: len(node.guards()) == 1)
+    parcel = node.parcel(height=2, files=CHANGED).build()
+    if activated:
+        node.stage(parcel, TOKEN)
+        assert node.activate(2, token=TOKEN)["result"] == "ok"
+    return parcel
+
+
+def finishes(node: Node, parcel: bytes) -> None:
+    """The next run does all of it, with or without the lock of the killed one."""
+    node.request("unlock", NAME, TOKEN)
     assert node.stage(parcel)["generation"] == "2"
     assert node.activate(2)["result"] == "ok"
     assert node.confirm(2)["result"] == "ok"
-    assert node.observe()["listenPort"] == "51999"
+    assert runs(node, "2", "51999")
+
+
+@pytest.mark.parametrize("place", STAGE)
+def test_a_killed_stage_changes_nothing(node: Node, place: str) -> None:
+    """kill -9 at this place leaves what runs, and the next run does all of it."""
+    parcel = two(node, activated=False)
+    kill_request(node, STAGE[place], "stage", NAME, TOKEN, data=parcel)
+    assert node.current() == "1"
+    assert is_old(node)
+    finishes(node, parcel)
+
+
+@pytest.mark.parametrize("place", ACTIVATE)
+def test_a_killed_activate_is_undone_or_done(node: Node, place: str) -> None:
+    """Within seconds, and long before its time is over, either all of the old
+    generation runs or all of the new one, which is then still pending."""
+    parcel = two(node, activated=False)
+    node.stage(parcel, TOKEN)
+    words = ("activate", NAME, "2", "600", TOKEN)
+    kill_request(node, ACTIVATE[place], *words)
+    assert node.current() == "1"
+    if place == "keeping the answer":
+        assert runs(node, "2", "51999")
+        assert node.observe()["pending"] == "2"
+    else:
+        wait(lambda: is_old(node), 20)
+    finishes(node, parcel)
+
+
+@pytest.mark.parametrize("place", CONFIRM)
+def test_a_killed_confirm_is_the_one_or_the_other(node: Node, place: str) -> None:
+    """The new generation runs in any case; `current` moved or it did not, and asking
+    again tells."""
+    two(node)
+    kill_request(node, CONFIRM[place], "confirm", NAME, "2", TOKEN)
+    moved = place in ("syncing `current`", "ending the lock")
+    assert node.current() == ("2" if moved else "1")
+    time.sleep(1.5)
+    assert runs(node, "2", "51999")
+    assert node.confirm(2, TOKEN)["result"] == "ok"
+    assert node.current() == "2"
+    assert node.observe().all("lock") == []
+
+
+@pytest.mark.parametrize("place", ROLLBACK)
+def test_a_killed_rollback_is_done_by_who_watches(node: Node, place: str) -> None:
+    """Once it is decided, timer or guard bring the old generation back whole; no
+    `confirm` says ok for a node in between."""
+    two(node)
+    kill_request(node, ROLLBACK[place], "rollback", NAME, "2", TOKEN)
+    assert node.current() == "1"
+    if place == "moving `rolledback`":
+        assert runs(node, "2", "51999")
+        assert node.rollback(2, TOKEN)["result"] == "ok"
+    else:
+        answer = node.confirm(1, "none")
+        assert answer["result"] == "error" or is_old(node)
+        wait(lambda: is_old(node), 20)
+    node.request("unlock", NAME, TOKEN)
+    assert node.confirm(2).error == "not-pending"
+
+
+@pytest.mark.parametrize("watch", ["timer", "guard"])
+@pytest.mark.parametrize("place", ROLLBACK)
+def test_a_killed_watch_is_followed_by_the_other(
+    node: Node, watch: str, place: str
+) -> None:
+    """The timer or the guard is killed while it rolls back; the other one ends it."""
+    two(node)
+    (timer,), (guard,) = node.timers(), node.guards()
+    doing, waiting = (timer, guard) if watch == "timer" else (guard, timer)
+    node.sh(f"kill -STOP -{waiting}")
+    stop_at(node, ROLLBACK[place])
+    node.write(f"{STATE}/pending", "2 1\n")
+    wait(lambda: node.path("/run/reached").exists(), 20)
+    node.sh(f"kill -9 -{doing}")
+    go_on(node, ROLLBACK[place])
+    node.sh(f"kill -CONT -{waiting}")
+    wait(lambda: is_old(node), 20)
+    assert node.current() == "1"
+    assert node.observe()["rolledback"] == "2"
+    assert node.confirm(2, TOKEN).error == "not-pending"
+
+
+@pytest.mark.parametrize("place", LOAD)
+def test_killed_in_a_first_activation(node: Node, place: str) -> None:
+    """Nothing was ever confirmed: the timer takes all of it away."""
+    hosts = node.read("/etc/hosts")
+    node.stage(node.parcel())
+    kill_request(node, LOAD[place], "activate", NAME, "1", "600", "none")
+    wait(lambda: INTERFACE not in node.links() and node.table() == "", 20)
+    wait(lambda: node.observe()["pending"] == "none")
+    assert node.read("/etc/hosts") == hosts
+    assert node.current() is None
+
+
+@pytest.mark.parametrize("place", LOAD)
+def test_killed_in_a_boot(node: Node, place: str) -> None:
+    """A boot that was cut off may be repeated."""
+    node.apply(node.parcel())
+    node.reboot()
+    stop_at(node, LOAD[place])
+    boot = subprocess.Popen(node.enter(SELF, "boot", NAME), start_new_session=True)
+    wait(lambda: node.path("/run/reached").exists(), 20)
+    os.killpg(boot.pid, signal.SIGKILL)
+    boot.wait()
+    go_on(node, LOAD[place])
+    node.run(SELF, "boot", NAME)
+    assert runs(node, "1", "51820")
 
 
 def test_killed_at_random_moments(node: Node) -> None:
@@ -166,9 +328,9 @@ def test_signals_do_not_stop_a_change(node: Node, number: signal.Signals) -> Non
 def test_a_reader_that_went_away_loses_the_answer_only(node: Node) -> None:
     """With standard output closed the work is done, and the answer is in its file."""
     node.stage(node.parcel())
-    for verb in ("activate", "confirm"):
+    for verb, more in (("activate", ["600", "none"]), ("confirm", ["none"])):
         gone = subprocess.Popen(
-            node.enter(SELF, "request", *WORDS[verb]), stdout=subprocess.PIPE
+            node.enter(SELF, "request", verb, NAME, "1", *more), stdout=subprocess.PIPE
         )
         assert gone.stdout is not None
         gone.stdout.close()

@@ -13,6 +13,24 @@ pytestmark = pytest.mark.live
 
 OTHER_PEER = "B" * 42 + "A="
 
+# Rules that end, other than as `meta time < EPOCH … accept` or a jump to a chain that
+# does nothing but accept: to leave them out, when the clock is wrong, might open.
+DROPS = "chain x {\n tcp dport 22 drop\n ip saddr @src1 accept\n}\nchain y {\n"
+ACCEPTS = "chain x {\n tcp dport 22 accept\n}\nchain y {\n"
+JUMPS = "chain z {\n drop\n}\nchain x {\n jump z\n}\nchain y {\n"
+ENDS = [
+    ("a drop that ends", "meta time < 1800000000 ip saddr @src1 counter drop", ACCEPTS),
+    ("an end that jumps to drops", "meta time < 1800000000 tcp dport 1 jump x", DROPS),
+    ("an end that jumps to jumps", "meta time < 1800000000 tcp dport 1 jump x", JUMPS),
+    ("a rule that begins", "meta time > 1800000000 ip saddr @src1 accept", ACCEPTS),
+    ("a rule that ends at once", "meta time <= 1800000000 tcp dport 1 accept", ACCEPTS),
+    ("an end behind a match", "ip saddr @src1 meta time < 1800000000 accept", ACCEPTS),
+    ("an end with a tab", "meta\ttime < 1800000000 ip saddr @src1 accept", ACCEPTS),
+    ("two ends", "meta time < 1800000000 meta time > 17 tcp dport 1 accept", ACCEPTS),
+    ("an end in a range", "meta time 1700000000-1800000000 accept", ACCEPTS),
+    ("an end that only counts", "meta time < 1800000000 counter", ACCEPTS),
+]
+
 # name: (file, text to replace, what to put there); "" for the text means append.
 HOSTILE = {
     "nft: a brace closes the table": ("firewall.nft", "counter drop", "}\n}\n"),
@@ -298,6 +316,10 @@ HOSTILE = {
         "203.0.113.10:51820",
         "evil.test:51820",
     ),
+    **{
+        f"nft: {case}": ("firewall.nft", "    counter drop\n", rule + "\n}\n" + more)
+        for case, rule, more in ENDS
+    },
     "wg: an endpoint without port": (
         "wireguard.conf",
         "203.0.113.10:51820",
@@ -453,6 +475,17 @@ BENIGN = {
         "",
         SUBNETS,
     ),
+    "nft: rules that end": (
+        "firewall.nft",
+        "    counter drop\n",
+        (
+            "    meta time < 1800000000 ip saddr @src1 jump x\n"
+            "    meta time < 1800000000 ip6 saddr fd00:20::/64 tcp dport 22 accept\n"
+            "    counter drop\n  }\n"
+            "  chain x {\n    meta l4proto . th dport { tcp . 22, udp . 53 } accept\n"
+            "    meta l4proto { icmp, icmpv6 } counter accept\n"
+        ),
+    ),
     "nft: what a router's table has": (
         "firewall.nft",
         "  chain out {",
@@ -469,7 +502,9 @@ def test_text_within_the_grammar_runs(node: Node, case: str) -> None:
     node.apply(node.parcel(files=dict(FILES, **{file: text})))
 
 
-GOLDEN = Path(__file__).parents[1] / "compile" / "golden"
+COMPILED = Path(__file__).parents[1] / "compile"
+GOLDEN = COMPILED / "golden"
+ENDINGS = COMPILED / "endings" / "web-1"
 
 
 def test_what_the_compiler_writes_is_within_the_grammar(node: Node) -> None:
@@ -481,3 +516,19 @@ def test_what_the_compiler_writes_is_within_the_grammar(node: Node) -> None:
         files["hosts"] = ""  # Those of another domain than this manifest's, perhaps.
         answer = node.stage(node.parcel(files=files))
         assert answer["result"] == "ok", (folder.name, answer.fields)
+
+
+def test_what_the_compiler_writes_for_an_end_is_within_the_grammar(node: Node) -> None:
+    """Rules that end and a list of deadlines, as they are compiled."""
+    firewall = (ENDINGS / "firewall.nft").read_text()
+    assert "meta time <" in firewall
+    own = [line.split()[3] for line in firewall.splitlines() if "elements" in line][:2]
+    interface = "link set dev tg-acme mtu 1420\n"
+    for address in own:
+        width, flag = ("/128", " nodad") if ":" in address else ("/32", "")
+        interface += f"address replace {address}{width} dev tg-acme{flag}\n"
+    files = dict(FILES, interface=interface, deadlines="")
+    files["firewall.nft"] = firewall
+    files["deadlines"] = (ENDINGS / "deadlines").read_text()
+    answer = node.stage(node.parcel(files=files))
+    assert answer["result"] == "ok", answer.fields

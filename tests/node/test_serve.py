@@ -53,6 +53,33 @@ HOSTILE = [
     "activate acme ../1",
     "activate acme 99999999999999999999",
     "activate acme 1 2",
+    "activate acme 1",
+    "activate acme 1 60",
+    "activate acme 1 9 none",
+    "activate acme 1 3601 none",
+    "activate acme 1 060 none",
+    "activate acme 1 60 NONE",
+    "activate acme 1 60 0123456789abcde",
+    "activate acme 1 60 0123456789abcdeF",
+    "activate acme 1 60 none more",
+    "stage acme",
+    "stage acme ../../etc/passwd",
+    "confirm acme 1",
+    "rollback acme none",
+    "unlock acme",
+    "suspend acme none",
+    "suspend acme soon none",
+    "suspend acme 99999999999999999999 none",
+    "log acme",
+    "log acme -1",
+    "probe acme 100.64.7.9",
+    "probe acme db-1 22",
+    "probe acme -oProxyCommand=id 22",
+    "probe acme 100.64.7.9 0",
+    "probe acme 100.64.7.9 65536",
+    "key acme more",
+    "upgrade acme none",
+    "timer acme",
     "confirm acme 1 --force",
     "stage acme 1",
     "boot acme",
@@ -85,13 +112,27 @@ def test_a_request_is_passed_on(refusing: Node) -> None:
     """A good request gets the answer of `request`."""
     answer = refusing.serve(f"observe {NAME}")
     assert (answer["verb"], answer["result"]) == ("observe", "ok")
-    assert refusing.serve(f"activate {NAME} 5").error == "no-generation"
-    assert refusing.serve(f"stage {NAME}", stdin=b"x").error == "bad-parcel"
+    assert refusing.serve(f"activate {NAME} 5 60 none").error == "no-generation"
+    assert refusing.serve(f"stage {NAME} none", stdin=b"x").error == "bad-parcel"
 
 
-@pytest.mark.parametrize("command", ["stage acme", "activate acme 1", "confirm acme 1"])
+CHANGING = [
+    "stage acme none",
+    "activate acme 1 60 none",
+    "confirm acme 1 none",
+    "rollback acme 1 none",
+    "unlock acme 0123456789abcdef",
+    "suspend acme 4000000000 none",
+    "resume acme none",
+    "key acme",
+    "probe acme 100.64.7.9 22",
+    "upgrade acme",
+]
+
+
+@pytest.mark.parametrize("command", CHANGING)
 def test_an_observers_key_may_only_observe(refusing: Node, command: str) -> None:
-    """`serve --observe` refuses every changing verb before root is asked."""
+    """`serve --observe` refuses every other verb before root is asked."""
     assert refusing.serve(command, "--observe").error == "read-only"
     assert refusing.serve(f"observe {NAME}", "--observe")["result"] == "ok"
     assert refusing.serve("rm acme", "--observe").error == "bad-request"
@@ -111,6 +152,10 @@ def test_a_variable_of_the_session_changes_nothing(refusing: Node) -> None:
         "observed": "evil",
         "recording": "yes",
         "IFS": "abc",
+        "given_up": "2 1",
+        "next_of": "1:1",
+        "at_work": "yes",
+        "as_of": "behind",
     }
     refusing.write("/run/evil", "touch /run/pwned\n", 0o755)
     refusing.write("/run/sed", "#!/bin/sh\ntouch /run/pwned\n", 0o755)
