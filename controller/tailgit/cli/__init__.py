@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan:plan", "Show what applying a commit would change on nodes."),
     "apply": ("apply:apply", "Bring a commit to the nodes, exactly as planned."),
     "schema": ("schema:schema", "Print the format as one JSON Schema, for editors."),
-    "device": ("device:app", "Add, enroll, join, rename and remove machines."),
+    "device": ("device:app", "Add, enroll, join, export, rename and remove machines."),
     "user": ("user:app", "Remove people, with all their traces."),
     "import": (
         "importing:app",

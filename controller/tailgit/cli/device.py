@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailgit.cli import inventory
+from tailgit.cli.handing import export
 from tailgit.cli.joining import join, principal
 from tailgit.cli.plan import agreed
 from tailgit.cli.tailnet import Repo, device_of, valid_tailnet
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tailgit.deploy.ssh import Login
     from tailgit.model.tailnet import Device, Tailnet
 
-_ABOUT = "Add, enroll, join, rename and remove machines."
+_ABOUT = "Add, enroll, join, export, rename and remove machines."
 
 app = typer.Typer(help=_ABOUT, rich_markup_mode=None)
 app.command()(inventory.add)
@@ -119,6 +120,7 @@ def enroll(
 
 
 app.command()(join)
+app.command()(export)
 app.command()(inventory.rename)
 app.command()(inventory.remove)
 
