@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -267,3 +268,37 @@ def test_a_person_at_the_terminal_says_so(post: Post) -> None:
         )
         assert b"shall it stay? [y/N]" in done.stdout
         assert post.laptop.current() == kept, done.stdout
+
+
+def test_with_systemd_a_timer_takes_the_turns(post: Post, tmp_path: Path) -> None:
+    """Its units are what systemd accepts; the calendar's timer is due after a sleep,
+    which one that counts from the last turn would not be."""
+    laptop = post.laptop
+    laptop.path("/run/systemd/system").mkdir(parents=True)
+    called = '#!/bin/sh\necho "$*" >>/run/systemctl\n'
+    laptop.write("/usr/local/sbin/systemctl", called, 0o755)
+    laptop.sh("rm -rf /etc/systemd/system/tailgit*; mkdir -p /etc/systemd/system")
+    assert post.join()["result"] == "ok"
+    assert {
+        f"--quiet enable tailgit-pull@{NAME}.timer",
+        f"--no-block start tailgit-pull@{NAME}.timer",
+        f"--quiet enable tailgit@{NAME}.service",
+    } <= set(laptop.read("/run/systemctl").splitlines())
+    timer = laptop.read("/etc/systemd/system/tailgit-pull@.timer")
+    assert "OnCalendar=*:0/5\nRandomizedDelaySec=60\n" in timer
+    service = laptop.read("/etc/systemd/system/tailgit-pull@.service")
+    assert f"Type=oneshot\nExecStart={SELF} pull %i\n" in service
+    if shutil.which("systemd-analyze") is None:
+        return
+    stand_in = tmp_path / "tailgit-node"
+    shutil.copy(SCRIPT, stand_in)
+    for name, text in (("service", service), ("timer", timer)):
+        file = tmp_path / f"tailgit-pull@{NAME}.{name}"
+        file.write_text(text.replace(SELF, str(stand_in)))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / f"tailgit-pull@{NAME}.timer")],
+        capture_output=True,
+        text=True,
+    )
+    complaints = [line for line in done.stderr.splitlines() if "tailgit-pull" in line]
+    assert (done.returncode, complaints) == (0, []), done.stderr
