@@ -237,6 +237,18 @@ def test_a_killed_rollback_is_done_by_who_watches(node: Node, place: str) -> Non
     assert node.confirm(2).error == "not-pending"
 
 
+def stop(node: Node, pid: int) -> None:
+    """Stop it where it holds no lock: a dead one would let go of it."""
+    free = f"flock -n /run/tailgit/{NAME}/lock flock -n {STATE} true"
+    while True:
+        node.sh(f"kill -STOP -{pid}")
+        time.sleep(0.2)
+        if node.run("sh", "-c", free, check=False).returncode == 0:
+            return
+        node.sh(f"kill -CONT -{pid}")
+        time.sleep(0.3)
+
+
 @pytest.mark.parametrize("watch", ["timer", "guard"])
 @pytest.mark.parametrize("place", ROLLBACK)
 def test_a_killed_watch_is_followed_by_the_other(
@@ -246,7 +258,7 @@ def test_a_killed_watch_is_followed_by_the_other(
     two(node)
     (timer,), (guard,) = node.timers(), node.guards()
     doing, waiting = (timer, guard) if watch == "timer" else (guard, timer)
-    node.sh(f"kill -STOP -{waiting}")
+    stop(node, waiting)
     stop_at(node, ROLLBACK[place])
     node.write(f"{STATE}/pending", "2 1\n")
     wait(lambda: node.path("/run/reached").exists(), 20)
@@ -271,7 +283,7 @@ def test_killed_in_a_first_activation(node: Node, place: str) -> None:
     assert node.current() is None
 
 
-@pytest.mark.parametrize("place", LOAD)
+@pytest.mark.parametrize("place", [each for each in LOAD if "names" not in each])
 def test_killed_in_a_boot(node: Node, place: str) -> None:
     """A boot that was cut off may be repeated."""
     node.apply(node.parcel())
