@@ -231,6 +231,24 @@ def test_keys_come_and_go_with_the_generation(post: Post, box: Node) -> None:
     assert b"TAILGIT" in post.ssh(f"fetch {NAME} none none none").stdout
 
 
+def test_who_is_no_mailbox_has_nothing_to_write(post: Post, box: Node) -> None:
+    """With a key file that can't be written an activation that changes no pull key
+    goes on, and one that does fails and leaves what ran."""
+    box.sh(f"mount --bind {Path(AUTHORIZED).parent} {Path(AUTHORIZED).parent}")
+    box.sh(f"mount -o remount,bind,ro {Path(AUTHORIZED).parent}")
+    try:
+        post.open_boxes(second=30)
+        other = parcel(box.public, post.signer, 31, node="box")
+        number = box.stage(other)["generation"]
+        answer = box.activate(number)
+        assert answer.error == "activation-failed", answer.fields
+        assert "pull keys" in answer["message"]
+        assert box.observe()["peers"] == "ok"
+        assert b"TAILGIT" in post.ssh(f"fetch {NAME} none none none").stdout
+    finally:
+        box.sh(f"umount {Path(AUTHORIZED).parent}")
+
+
 FAILING_WG = """#!/bin/sh
 case $1 in syncconf) grep -q 'tailgit-never' || exit 1 ;; esac
 exec /usr/bin/wg "$@"
