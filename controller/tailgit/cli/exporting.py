@@ -14,7 +14,7 @@ from tailgit.errors import Exit
 
 FORMAT_VERSION = 1
 
-_ABOUT = "Write the policy in Tailscale's form, or what a device gets, to carry it."
+_ABOUT = "Write the policy in Tailscale's form, or a parcel to carry."
 
 app = typer.Typer(help=_ABOUT, no_args_is_help=True)
 app.command()(parcel)
