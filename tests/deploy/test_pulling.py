@@ -19,13 +19,14 @@ import pytest
 import yaml
 
 from tailgit import cli
+from tailgit.deploy.fleet import Fleet
 from tailgit.deploy.hostkey import fingerprint
 from tailgit.deploy.identity import identity
 from tailgit.deploy.mailbox import Deposit, deposit_all
-from tailgit.deploy.observe import observe
 from tailgit.deploy.ssh import AsyncSsh, Login
 from tailgit.errors import Exit
-from tailgit.plan.pulled import lacking, sentence
+from tailgit.plan.pulled import lacking, pulled
+from tests.deploy.asking import observe
 from tests.deploy.machine import Machine
 from tests.deploy.sshd import make_key, public
 
@@ -108,9 +109,15 @@ class House:
         return file.read_bytes()
 
     def deposit(self, **parcels: bytes) -> dict[str, Deposit]:
-        executor = AsyncSsh(identity(self.controller))
-        doing = deposit_all(executor, "acme", parcels, [self.login], quiet)
-        return asyncio.run(doing)
+        async def doing() -> dict[str, Deposit]:
+            fleet = Fleet(AsyncSsh(identity(self.controller)), "acme")
+            fleet.call([self.login])
+            try:
+                return await deposit_all(parcels, ["box"], fleet, quiet)
+            finally:
+                await fleet.close()
+
+        return asyncio.run(doing())
 
     @property
     def login(self) -> Login:
@@ -208,7 +215,7 @@ def test_a_laptop_joins_and_catches_up(house: House, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     ).stdout
-    assert sentence("laptop", seen) == f"last fetched just now, has {commit[:7]}"
+    assert pulled(seen)["laptop"].sentence == f"last fetched just now, has {commit[:7]}"
     (held,) = seen["box"].deposited
     assert lacking("laptop", held.manifest, ["box"], seen) == ()
     shown = house.laptop.run(script, "request", "observe", "acme")

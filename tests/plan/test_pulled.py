@@ -8,7 +8,7 @@ import pytest
 
 from tailgit.errors import NodeError, Unreachable
 from tailgit.plan.observed import Deposited, Fetched, Observed
-from tailgit.plan.pulled import ago, lacking, newest, pulled, sentence
+from tailgit.plan.pulled import ago, lacking, newest, pulled
 from tests.plan.small import fresh
 
 OLD, NEW, COMMIT = "1" * 64, "2" * 64, "3f9c2e1" + "0" * 33
@@ -51,7 +51,7 @@ HELD = Deposited("pc", NEW, AT, COMMIT, "a" * 64)
 )
 def test_the_sentence(heard: Fetched, says: str) -> None:
     """When it asked by the mailbox's clock, what it has, and what went wrong."""
-    assert sentence("pc", {"box": box(HELD, heard)}) == f"last fetched {says}"
+    assert pulled({"box": box(HELD, heard)})["pc"].sentence == f"last fetched {says}"
 
 
 def test_who_never_asked() -> None:
@@ -60,7 +60,6 @@ def test_who_never_asked() -> None:
         "box": box(HELD),
         "other": Unreachable("other", "no answer"),
     }
-    assert sentence("pc", seen) == "never asked a mailbox that answers"
     assert pulled(seen) == {}
 
 
@@ -89,25 +88,12 @@ def test_the_newest_time_of_each() -> None:
     """The next envelope must be later than what any mailbox holds."""
     later = AT.replace("13:", "14:")
     seen = {"a": box(HELD), "b": box(replace(HELD, at=later))}
-    assert newest(seen) == {"pc": later}
+    assert newest(seen, "2026-11-22T15:00:00Z") == {"pc": later}
+    assert newest(seen, AT) == {"pc": AT}, "a time to come is not believed"
 
 
-def test_a_fetch_makes_no_plan_stale() -> None:
-    """What a laptop asked meanwhile is not what a plan rests on; a deposit is."""
-    asked = box(HELD, Fetched("pc", 1, NEW, "ok"))
-    assert asked.digest == box(HELD).digest != box().digest
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "just now"),
-        (59, "just now"),
-        (60, "1 minute ago"),
-        (7199, "1 hour ago"),
-        (86400 * 400, "400 days ago"),
-    ],
-)
-def test_ago(seconds: int, text: str) -> None:
-    """The largest unit, rounded down."""
-    assert ago(seconds) == text
+def test_mail_makes_no_plan_stale() -> None:
+    """What a laptop asked, and what a mailbox holds, is told by the laptop's own row."""
+    plain = box().digest
+    assert box(Fetched("pc", 5, NEW, "ok")).digest == plain
+    assert box(HELD).digest == plain

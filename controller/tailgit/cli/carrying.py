@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,13 +63,16 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a plan is carried out; `asked` means that a person has to agree first."""
+    """How a plan is carried out; `asked` means that a person has to agree first,
+    `regardless` that devices are told by mail although a node did not end well.
+    """
 
     asked: bool
     signing_key: Path | None = None
     confirm_timeout: int = 90
     break_locks: Sequence[str] = ()
     probe: bool = False
+    regardless: bool = False
 
 
 def refused(refusals: Sequence[str]) -> Refused:
@@ -100,21 +103,22 @@ def carry_out(field: Field, found: Survey, manner: Manner) -> tuple[Applied, str
     from tailgit.deploy.sign import sign
     from tailgit.deploy.sign import signing_key as key_of
     from tailgit.deploy.switch import Terms
+    from tailgit.plan.pulled import newest
 
     plan, seen = found.plan, _answered(found)
-    key, sent = "", {}
-    if plan.steps:
+    key, sent, now = "", {}, datetime.now(UTC)
+    if plan.steps or plan.deposits:
         _unlocked(field, plan, seen, manner.break_locks)
         key = key_of(manner.signing_key, field.repo, Path.home())
         if manner.asked:
-            count = len(plan.steps)
+            count = len(plan.steps) + len(plan.deposits)
             agreed(f"Apply this to {'1 node' if count == 1 else f'{count} nodes'}?")
         sent = deliveries(
             plan,
             found.bundles,
-            {node: one.newest for node, one in seen.items()},
+            {**newest(seen, _soon(now)), **{n: o.newest for n, o in seen.items()}},
             by=who(field.repo),
-            at=datetime.now(UTC),
+            at=now,
             sign=lambda statement: sign(statement, plan.tailnet, key),
         )
 
@@ -131,9 +135,24 @@ def carry_out(field: Field, found: Survey, manner: Manner) -> tuple[Applied, str
                 stop,
                 Terms(confirm=manner.confirm_timeout),
                 _trial(field, plan) if manner.probe else None,
+                _mailboxes(field, found),
+                manner.regardless,
             ).run()
 
     return field.runner.run(apply()), _in_words(key)
+
+
+def _mailboxes(field: Field, found: Survey) -> list[str]:
+    """The nodes that hold parcels for others and can be told to."""
+    devices = field.tailnet.devices
+    return [n for n in found.seen if n in devices and devices[n].mailbox]
+
+
+def _soon(now: datetime) -> str:
+    """The latest time that a mailbox may claim of a parcel: clocks differ a little."""
+    from tailgit.deploy.delivery import INSTANT
+
+    return (now + timedelta(minutes=5)).strftime(INSTANT)
 
 
 def _trial(field: Field, plan: Plan) -> Trial:

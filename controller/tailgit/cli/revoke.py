@@ -98,7 +98,9 @@ def revoke(
     if no_apply:
         print("Next:  tailgit revoke " + shown(name) + " again brings it to the nodes")
         return Exit.DONE
-    manner = Manner(False, signing_key, confirm_timeout, break_lock or ())
+    manner = Manner(
+        False, signing_key, confirm_timeout, break_lock or (), regardless=True
+    )
     ways = Ways(identity, ssh_config, parallel)
     with field(repo, commit, ways, passed_over=OF_TESTS) as nodes:
         work = _Work(nodes, made, manner, reason or "revoked", tuple(allow or ()))

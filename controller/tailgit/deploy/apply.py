@@ -9,11 +9,12 @@ from being finished.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tailgit.deploy.delivery import Delivery
 from tailgit.deploy.fleet import Fleet
+from tailgit.deploy.mailbox import deposit_all
 from tailgit.deploy.observe import Progress
 from tailgit.deploy.stage import Staged, lost, stage_all, unlock_all
 from tailgit.deploy.switch import Terms, Trial, Turn
@@ -34,7 +35,8 @@ class Applying:
     """One apply under way: the plan, what is sent, and how nodes are treated.
 
     `seen` is how the nodes were when the plan was made, `token` names the lock. When
-    `stop` is set no further node is begun; those under way are finished.
+    `stop` is set no further node is begun; those under way are finished. `mailboxes`
+    are the nodes that hold parcels for others, filled `regardless` of how waves end.
     """
 
     plan: Plan
@@ -46,12 +48,16 @@ class Applying:
     stop: asyncio.Event
     terms: Terms
     trial: Trial | None = None
+    mailboxes: Sequence[str] = ()
+    regardless: bool = False
 
     async def run(self) -> Applied:
         """Do what the plan says; raises `Locked`, and then nothing was switched."""
         outcomes: Outcomes = {}
         if self.plan.steps:
             outcomes = await self._written()
+        if self.plan.deposits:
+            outcomes |= await self._deposited(outcomes)
         left = (outcomes.get(row.node) or _untouched(row) for row in self.plan.rows)
         return Applied(self.plan, tuple(outcome for outcome in left if outcome))
 
@@ -78,6 +84,30 @@ class Applying:
         await unlock_all(held, self.fleet, self.token)
         outcomes |= {n: Outcome(n, Result.NOT_STARTED, message=why) for n in waiting}
         return outcomes
+
+    async def _deposited(self, written: Outcomes) -> Outcomes:
+        """Fill the mailboxes, after the waves: a mailbox takes parcels for the devices
+        that its own generation names."""
+        nodes = [row.node for row in self.plan.deposits]
+        bad = [o.node for o in written.values() if o.result is not Result.APPLIED]
+        if bad and not self.regardless:
+            why = f"not all of the waves ended well: {bad[0]}"
+            return {n: Outcome(n, Result.NOT_STARTED, message=why) for n in nodes}
+        ends = await deposit_all(
+            {node: self.sent[node].parcel() for node in nodes},
+            self.mailboxes,
+            self.fleet,
+            self.progress,
+        )
+        return {
+            node: Outcome(
+                node,
+                Result.DEPOSITED if end.is_done else Result.UNREACHABLE,
+                phase="" if end.is_done else "deposit",
+                message=end.sentence,
+            )
+            for node, end in ends.items()
+        }
 
     async def _wave(self, wave: Wave, staged: Staged) -> Outcomes:
         """Every staged node of a wave, at the same time, begun in the wave's order."""
@@ -118,7 +148,7 @@ def _untouched(row: Row) -> Outcome | None:
     """What a row amounts to that apply leaves alone; None if it is not concerned."""
     message = "; ".join(row.notes)
     match row.state:
-        case State.IN_SYNC:
+        case State.IN_SYNC | State.DEPOSITED:
             return Outcome(row.node, Result.UNCHANGED)
         case State.LEFT_OUT:
             return Outcome(row.node, Result.LEFT_OUT)

@@ -57,9 +57,10 @@ def deliveries(
     before, so one that is ahead of our clock gets its own time and a second.
     Raises `Refused` if a bundle is not the planned one, `SigningError`.
     """
-    if not plan.steps:
+    rows = (*plan.steps, *plan.deposits)
+    if not rows:
         return {}
-    for row in plan.steps:
+    for row in rows:
         if bundles[row.node].digest != row.manifest:
             raise Refused(f"{row.node}: what was compiled is not what was planned")
     commit = plan.commit
@@ -73,7 +74,7 @@ def deliveries(
             instant_after(at, newest.get(row.node, "")),
             plan.kind,
         ).text()
-        for row in plan.steps
+        for row in rows
     }
     signed = order(
         {node: (text, bundles[node].manifest) for node, text in envelopes.items()}

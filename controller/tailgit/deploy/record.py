@@ -146,7 +146,7 @@ def written(
 
 def complete(applied: Applied) -> bool:
     """Whether every node that is reached over SSH has the commit now."""
-    good = {Result.APPLIED, Result.UNCHANGED}
+    good = {Result.APPLIED, Result.DEPOSITED, Result.UNCHANGED}
     return bool(applied.outcomes) and all(o.result in good for o in applied.outcomes)
 
 

@@ -8,7 +8,7 @@ asks a node, a clock or git.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tailgit.compile import compiled_digest
 from tailgit.compile.bundle import Bundle
@@ -20,8 +20,10 @@ from tailgit.model.tailnet import Delivery, Device, Tailnet
 from tailgit.plan.observed import Observed
 from tailgit.plan.order import waves
 from tailgit.plan.plan import Commit, Desired, History, Lineage, Order, Plan
+from tailgit.plan.pulled import UNHEARD, Pulled, pulled
+from tailgit.plan.pulled import lacking as lacking_in
 from tailgit.plan.refusals import refusals, stopped
-from tailgit.plan.row import Row, State, Wanted, row_of
+from tailgit.plan.row import Post, Row, State, Wanted, row_of
 
 _WITHOUT = frozenset(
     {State.FIRST, State.NOT_ENROLLED, State.NOT_DELIVERED, State.LEAVING}
@@ -130,6 +132,7 @@ def _wanted(
 ) -> Iterator[tuple[str, Device, Wanted]]:
     """Every device with what it shall have, bytewise by name."""
     devices = {**desired.tailnet.devices, **desired.leaving}
+    heard = _Mail.of(desired, seen)
     for name in sorted(devices, key=str.encode):
         leaves = name in desired.leaving
         one = seen.get(name)
@@ -144,13 +147,42 @@ def _wanted(
                 leaves=leaves,
                 trusts="damaged-record" in order.allow,
                 surely=history.applied in history.before,
+                post=heard.post(name),
             ),
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    """The mailboxes that answered, and what they say of devices that pull."""
+
+    mailboxes: tuple[str, ...]
+    bundles: Mapping[str, Bundle]
+    seen: Mapping[str, Observed | NodeError]
+    said: Mapping[str, Pulled]
+
+    @staticmethod
+    def of(desired: Desired, seen: Mapping[str, Observed | NodeError]) -> _Mail:
+        """Judged once for all devices, since each mailbox speaks of many."""
+        boxes = tuple(
+            name
+            for name, device in desired.tailnet.devices.items()
+            if device.mailbox and isinstance(seen.get(name), Observed)
+        )
+        return _Mail(boxes, desired.bundles, seen, pulled(seen))
+
+    def post(self, name: str) -> Post | None:
+        bundle = self.bundles.get(name)
+        if bundle is None:
+            return None
+        lacking = lacking_in(name, bundle.digest, self.mailboxes, self.seen)
+        heard = self.said.get(name)
+        return Post(self.mailboxes, lacking, heard.sentence if heard else UNHEARD)
+
+
 def _selected(row: Row, order: Order) -> Row:
     """The row, unless it would be written to and was not asked for."""
-    if not row.written:
+    if not row.acts:
         return row
     notes = row.notes
     if order.only is not None and row.node not in order.only:

@@ -20,6 +20,7 @@ class Result(StrEnum):
     """
 
     APPLIED = "applied"
+    DEPOSITED = "deposited"
     UNCHANGED = "unchanged"
     FAILED = "failed"
     ROLLED_BACK = "rolled-back"
@@ -47,7 +48,10 @@ class Outcome:
     seconds: float = 0.0
 
 
-_WHOLE = {Result.APPLIED, Result.UNCHANGED, Result.SUSPENDED, Result.LEFT_OUT}
+_WHOLE = {
+    *(Result.APPLIED, Result.DEPOSITED, Result.UNCHANGED),
+    *(Result.SUSPENDED, Result.LEFT_OUT),
+}
 _AGAIN = {
     *(Result.UNCONFIRMED, Result.UNREACHABLE, Result.NOT_STARTED, Result.ROLLED_BACK),
 }

@@ -130,6 +130,11 @@ class Plan:
         return tuple(row for row in self.rows if row.state in _WITHHELD)
 
     @property
+    def deposits(self) -> tuple[Row, ...]:
+        """The rows whose parcels apply puts into mailboxes."""
+        return tuple(row for row in self.rows if row.state is State.DEPOSIT)
+
+    @property
     def counts(self) -> Mapping[State, int]:
         """How many rows are in each state that occurs, in the order of `State`."""
         seen = Counter(row.state for row in self.rows)
@@ -155,8 +160,8 @@ class Plan:
     @property
     def in_sync(self) -> bool:
         """Whether every node has, and may have, what the commit says."""
-        there = any(row.state is State.IN_SYNC for row in self.rows)
-        left = self.steps or self.withheld
+        there = any(r.state in (State.IN_SYNC, State.DEPOSITED) for r in self.rows)
+        left = self.steps or self.withheld or self.deposits
         return there and self.complete and not left and not self.refusals
 
     @property

@@ -21,6 +21,8 @@ Seen = Mapping[str, Observed | NodeError]
 QUIET = frozenset({"ok", "none", "confirming"})
 """How a turn ends of which there is nothing to say."""
 
+UNHEARD = "never asked a mailbox that answers"
+
 _SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -68,12 +70,6 @@ def pulled(seen: Seen) -> dict[str, Pulled]:
     return dict(sorted(found.items()))
 
 
-def sentence(node: str, seen: Seen) -> str:
-    """What the plan says of a device that pulls, also where nobody heard of it."""
-    heard = pulled(seen).get(node)
-    return heard.sentence if heard else "never asked a mailbox that answers"
-
-
 def lacking(
     node: str, manifest: str, mailboxes: Iterable[str], seen: Seen
 ) -> tuple[str, ...]:
@@ -86,14 +82,17 @@ def lacking(
     return tuple(sorted(set(mailboxes) - there))
 
 
-def newest(seen: Seen) -> dict[str, str]:
+def newest(seen: Seen, latest: str) -> dict[str, str]:
     """For each device the time (`at`) of the newest parcel that a mailbox holds.
 
-    The next one must be later, also by a clock that was set back.
+    The next one must be later, also by a clock that was set back. Times after `latest`
+    are not believed: a lying mailbox would have us date orders into the future, and a
+    node takes its own clock for wrong then.
     """
     found: dict[str, str] = {}
     for _, each in _deposits(seen):
-        found[each.node] = max(each.at, found.get(each.node, ""))
+        if each.at <= latest:
+            found[each.node] = max(each.at, found.get(each.node, ""))
     return dict(sorted(found.items()))
 
 

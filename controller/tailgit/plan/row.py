@@ -21,12 +21,18 @@ LAST_MOMENT = 32_503_680_000
 
 
 class State(StrEnum):
-    """What a plan knows about one device; the first four are what apply acts on."""
+    """What a plan knows about one device; the first four are what apply writes to.
+
+    `deposit` is a device that pulls and whose parcel is put into mailboxes; `deposited`
+    one whose mailboxes hold it already.
+    """
 
     FIRST = "first"
     CHANGE = "change"
     REPAIR = "repair"
     LEAVING = "leaving"
+    DEPOSIT = "deposit"
+    DEPOSITED = "deposited"
     IN_SYNC = "in-sync"
     LEFT_OUT = "left-out"
     SUSPENDED = "suspended"
@@ -76,11 +82,26 @@ class Row:
         return self.state in WRITTEN
 
     @property
+    def acts(self) -> bool:
+        """Whether apply does anything for it: writes to it, or fills its mailboxes."""
+        return self.written or self.state is State.DEPOSIT
+
+    @property
     def loses(self) -> bool:
         """Whether something is taken away; what is not known may be anything."""
         if self.state is State.FIRST:
             return False
         return self.difference is None or self.difference.takes
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What is known of a device that pulls: the mailboxes that answered, those of them
+    that lack its parcel, and a sentence about what it was heard to have."""
+
+    mailboxes: tuple[str, ...]
+    lacking: tuple[str, ...]
+    heard: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,7 @@ class Wanted:
     leaves: bool = False
     trusts: bool = False
     surely: bool = True
+    post: Post | None = None
 
     def had(self, manifest: str) -> Bundle | None:
         """What a node has that records this manifest; None if it is not known here.
@@ -126,6 +148,8 @@ def row_of(
     if wanted.leaves and not (known and device.delivery is Delivery.SSH):
         notes = ("it leaves, and gets nothing over SSH",)
         return replace(row, state=State.NOT_DELIVERED, notes=notes)
+    if device.delivery is Delivery.PULL and wanted.post is not None:
+        return _pulled(row, wanted, bundle, wanted.post)
     if device.delivery is not Delivery.SSH:
         notes = (f"delivery: {device.delivery}",)
         return replace(row, state=State.NOT_DELIVERED, notes=notes)
@@ -140,6 +164,17 @@ def row_of(
             return _silent(row, wanted, bundle, seen)
         case None:
             raise ValueError(f"{name} was not asked")
+
+
+def _pulled(row: Row, wanted: Wanted, bundle: Bundle, post: Post) -> Row:
+    """A device that fetches its parcel itself, when it is awake."""
+    if not post.mailboxes:
+        notes = ("no mailbox answers, so it can't be told of anything", post.heard)
+        return replace(row, state=State.UNREACHABLE, notes=notes, unserved=True)
+    if not post.lacking:
+        return replace(row, state=State.DEPOSITED, notes=(post.heard,))
+    what = difference(wanted.before, bundle) if wanted.before else None
+    return replace(row, state=State.DEPOSIT, difference=what, notes=(post.heard,))
 
 
 def _silent(row: Row, wanted: Wanted, bundle: Bundle, seen: NodeError) -> Row | None:

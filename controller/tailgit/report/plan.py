@@ -27,6 +27,8 @@ _MARKS = {
     State.CHANGE: "~",
     State.REPAIR: "!",
     State.LEAVING: "-",
+    State.DEPOSIT: ">",
+    State.DEPOSITED: "=",
     State.LEFT_OUT: "=",
     State.SUSPENDED: "x",
     State.UNREACHABLE: "?",
