@@ -53,8 +53,9 @@ def test_help_names_every_command_with_its_line(capsys: Capture) -> None:
     """`tailgit --help` is a result: on standard output, with exit code 0."""
     assert cli.run(["--help"]) == Exit.DONE
     printed = capsys.readouterr()
+    width = max(map(len, cli.COMMANDS))
     for name, (_, line) in cli.COMMANDS.items():
-        assert f"  {name:8} {line}\n" in printed.out
+        assert f"  {name:{width}}  {line}\n" in printed.out
     assert printed.err == ""
 
 

@@ -145,7 +145,7 @@ def test_a_wave_that_does_not_end_well_is_the_last_one() -> None:
     assert all("wave 1 of 3" in o.message for o in done.outcomes if o.node != canary)
 
 
-@pytest.mark.parametrize("code", ["bad-signature", "bad-grammar", "check-failed"])
+@pytest.mark.parametrize("code", ["bad-hash", "bad-grammar", "check-failed"])
 def test_a_parcel_that_no_node_would_take_switches_nobody(code: str) -> None:
     """Wrong for one, wrong for all: the apply ends with everything as it was."""
     trial = Trial(*FIVE)
@@ -157,7 +157,9 @@ def test_a_parcel_that_no_node_would_take_switches_nobody(code: str) -> None:
     assert done.exit is Exit.INCOMPLETE
 
 
-@pytest.mark.parametrize("code", ["io", "no-space", "busy", "suspended", "older"])
+@pytest.mark.parametrize(
+    "code", ["io", "no-space", "busy", "suspended", "older", "bad-signature"]
+)
 def test_a_node_with_a_trouble_of_its_own_is_left_out(code: str) -> None:
     """A full disk on one is no reason to leave a revocation undone on the others."""
     trial = Trial(*FIVE)

@@ -18,13 +18,14 @@ def conf(**keys: str) -> str:
 
 
 def test_peers_come_go_and_change_by_name() -> None:
-    """A peer with another key is the same peer, changed."""
+    """A peer with another key is the same peer, and told as such."""
     old = bundle("n", wireguard_conf=conf(ana="1", ben="2", kim="3"))
     new = bundle("n", wireguard_conf=conf(ana="1", ben="9", lee="4"))
     made = difference(old, new)
     assert made.peers_added == ("lee",)
     assert made.peers_removed == ("kim",)
-    assert made.peers_changed == ("ben",)
+    assert made.peers_changed == ()
+    assert made.peers_rekeyed == ("ben",)
     assert made.files == ("wireguard.conf",)
 
 

@@ -93,7 +93,22 @@ def test_the_newest_time_of_each() -> None:
 
 
 def test_mail_makes_no_plan_stale() -> None:
-    """What a laptop asked, and what a mailbox holds, is told by the laptop's own row."""
+    """What a laptop asked, and a mailbox holds, is told by the laptop's own row."""
     plain = box().digest
     assert box(Fetched("pc", 5, NEW, "ok")).digest == plain
     assert box(HELD).digest == plain
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "just now"),
+        (59, "just now"),
+        (60, "1 minute ago"),
+        (7199, "1 hour ago"),
+        (86400 * 400, "400 days ago"),
+    ],
+)
+def test_ago(seconds: int, text: str) -> None:
+    """The largest unit, rounded down."""
+    assert ago(seconds) == text

@@ -2,9 +2,8 @@
 
 Nothing is switched yet. A node verifies, judges and stores what it got, and takes the
 lock of this apply with it, so the refusal of one node comes while all of them still
-run what they ran. What no node will take (a bad signature, text that its `nft`
-refuses) ends the apply here; a node that has a trouble of its own is left out and
-named.
+run what they ran. What no node will take (text that its `nft` refuses) ends the apply
+here; a node that has a trouble of its own is left out and named.
 """
 
 from __future__ import annotations
@@ -21,8 +20,11 @@ from tailgit.errors import BadAnswer, Locked, NodeError, NodeRefused, Unreachabl
 from tailgit.plan.observed import Observed
 from tailgit.plan.outcome import Outcome, Result
 
-OF_THE_NODE = frozenset({"io", "no-space", "busy", "suspended", "older", "wrong-key"})
-"""Refusals that say something about one node and nothing about the parcels."""
+OF_THE_NODE = frozenset(
+    {"io", "no-space", "busy", "suspended", "older", "wrong-key", "bad-signature"}
+)
+"""Refusals that say something about one node and nothing about the parcels; it may
+also be the only one that does not know who signed."""
 
 
 @dataclass(frozen=True, slots=True)
