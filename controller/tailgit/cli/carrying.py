@@ -64,7 +64,8 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How a plan is carried out; `asked` means that a person has to agree first,
-    `regardless` that devices are told by mail although a node did not end well.
+    `regardless` that devices are told by mail although a node did not end well,
+    `record` names the git remote that the fleet's record is shared through.
     """
 
     asked: bool
@@ -73,6 +74,7 @@ class Manner:
     break_locks: Sequence[str] = ()
     probe: bool = False
     regardless: bool = False
+    record: str = ""
 
 
 def refused(refusals: Sequence[str]) -> Refused:

@@ -26,6 +26,7 @@ from tailgit.cli.fleet import (
     field,
     order_of,
 )
+from tailgit.cli.recording import RecordAt, before
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit
 
@@ -43,6 +44,7 @@ def plan(
         typer.Option("--detailed-exitcode", help="Exit 2 if there is something to do."),
     ] = False,
     only: Only = None,
+    record: RecordAt = "",
     canary: Canary = "",
     wave_size: WaveSize = SHARE,
     allow: Allow = None,
@@ -78,6 +80,7 @@ def plan(
         order = order_of(
             nodes.tailnet, only=only, canary=canary, wave_size=wave_size, allow=allow
         )
+        before(repo, nodes.tailnet.name, record)
         made = nodes.survey(order).plan
     if out is not None and not made.refusals:
         _keep(out, dumps(made))

@@ -18,6 +18,7 @@ from tailgit.cli.carrying import (
     Yes,
     carry_out,
     must_ask,
+    who,
 )
 from tailgit.cli.edits import would_break
 from tailgit.cli.fleet import (
@@ -30,6 +31,7 @@ from tailgit.cli.fleet import (
     agreed,
     field,
 )
+from tailgit.cli.recording import RecordAt, before, written
 from tailgit.cli.tailnet import Repo
 from tailgit.errors import Exit, Refused, SourceError, TailgitError
 from tailgit.model.codes import OF_TESTS
@@ -63,6 +65,7 @@ def revoke(
         ),
     ] = 0,
     allow: Allow = None,
+    record: RecordAt = "",
     confirm_timeout: ConfirmTimeout = 90,
     break_lock: BreakLock = None,
     signing_key: SigningKey = None,
@@ -99,7 +102,12 @@ def revoke(
         print("Next:  tailgit revoke " + shown(name) + " again brings it to the nodes")
         return Exit.DONE
     manner = Manner(
-        False, signing_key, confirm_timeout, break_lock or (), regardless=True
+        False,
+        signing_key,
+        confirm_timeout,
+        break_lock or (),
+        regardless=True,
+        record=record,
     )
     ways = Ways(identity, ssh_config, parallel)
     with field(repo, commit, ways, passed_over=OF_TESTS) as nodes:
@@ -214,6 +222,8 @@ class _Work:
     def _apply(self, *, first: bool) -> None:
         from tailgit.report.plan import plan_text
 
+        name, repo = self.nodes.tailnet.name, self.nodes.repo
+        known = before(repo, name, self.manner.record, for_commit=self.nodes.commit)
         found = self.nodes.survey(self.order())
         if first:
             command = f"tailgit revoke {self.made.name}"
@@ -221,8 +231,9 @@ class _Work:
         if not found.plan.answered and found.plan.asked:
             return  # nothing can be applied; who is to be named stands in the list
         self._only_what_was_asked(found.plan)
-        if found.plan.steps:
-            carry_out(self.nodes, found, self.manner)
+        if found.plan.steps or found.plan.deposits:
+            applied, _ = carry_out(self.nodes, found, self.manner)
+            written(known, applied, who(repo))
 
     def _only_what_was_asked(self, plan: Plan) -> None:
         """`Refused` where the commit would do more than this, with the ways out."""

@@ -18,6 +18,7 @@ from tailgit.cli.carrying import (
     carry_out,
     must_ask,
     refused,
+    who,
 )
 from tailgit.cli.fleet import (
     SHARE,
@@ -32,6 +33,7 @@ from tailgit.cli.fleet import (
     field,
     order_of,
 )
+from tailgit.cli.recording import RecordAt, before, written
 from tailgit.cli.tailnet import Format, Repo, valid
 from tailgit.errors import Exit, NodeError, Refused, UsageError
 from tailgit.model.codes import OF_TESTS
@@ -62,6 +64,7 @@ def rollback(
     canary: Canary = "",
     wave_size: WaveSize = SHARE,
     allow: Allow = None,
+    record: RecordAt = "",
     confirm_timeout: ConfirmTimeout = 90,
     break_lock: BreakLock = None,
     signing_key: SigningKey = None,
@@ -96,7 +99,9 @@ def rollback(
             "with --yes name it: --to COMMIT, or NODE --to GENERATION",
         )
     asked = must_ask(yes)
-    manner = Manner(asked, signing_key, confirm_timeout, break_lock or ())
+    manner = Manner(
+        asked, signing_key, confirm_timeout, break_lock or (), record=record
+    )
     ways = Ways(identity, ssh_config, parallel)
     with field(repo, None, ways, passed_over=OF_TESTS) as present:
         order = replace(
@@ -211,6 +216,8 @@ def _carried(
     from tailgit.report.plan import applied_json, applied_text, plan_text
     from tailgit.report.rollback import returned_text
 
+    name = then.tailnet.name
+    known = before(then.repo, name, manner.record, for_commit=then.commit)
     found = then.survey(order)
     if found.plan.steps:
         sys.stderr.write(returned_text(returned(found.plan)))
@@ -218,6 +225,7 @@ def _carried(
     if found.plan.refusals:
         raise refused(found.plan.refusals)
     applied, signer = carry_out(then, found, manner)
+    code = written(known, applied, who(then.repo))
     if order.only is not None:
         mine = tuple(each for each in applied.outcomes if each.node in order.only)
         applied = replace(applied, outcomes=mine)
@@ -228,4 +236,4 @@ def _carried(
             "The branch still holds what came after: revert or mend it, else the next "
             "apply brings it back."
         )
-    return applied.exit
+    return code
