@@ -86,11 +86,80 @@ def test_a_tailnet_without_nodes_names_the_next_command(
 
 
 def test_the_help_explains_its_words(capsys: Capture) -> None:
-    """Hot, warm, cold and generation stand in every plan."""
+    """Hot, warm, cold, generation, order and guards stand in every plan."""
     cli.run(["plan", "--help"])
     text = capsys.readouterr().out
-    for word in ("hot", "warm", "cold", "generation"):
+    for word in ("hot", "warm", "cold", "generation", "canary", "--allow GUARD=REASON"):
         assert word in text
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--canary", "db-9"), "--canary db-9: there is no such device"),
+        (("--wave-size", "0"), "--wave-size 0: neither a number of nodes nor a share"),
+        (("--wave-size", "101%"), "--wave-size 101%: neither a number"),
+        (("--only", "db-9"), "--only db-9: no such device, and no device has such a"),
+        (("--only", "tag:x"), "--only tag:x: no such device"),
+        (("--only", "db-1", "--only", "db-9"), "--only db-9: no such device"),
+        (("--allow", "all=yes"), "there is no guard `all`"),
+        (("--allow", "lockout"), "--allow lockout needs a reason"),
+    ],
+)
+def test_an_option_that_means_nothing_here_is_refused(
+    committed: Path, capsys: Capture, command: str, words: tuple[str, ...], message: str
+) -> None:
+    """Before any node is asked: a typo must not widen or narrow what is written to."""
+    more = ("--yes",) if command == "apply" else ()
+    assert cli.run((command, "--repo", str(committed), *more, *words)) == Exit.USAGE
+    assert message in capsys.readouterr().err
+
+
+def test_options_that_mean_something_are_taken(
+    committed: Path, capsys: Capture
+) -> None:
+    """A tag, a device, a share, a guard with its reason."""
+    words = ("--only", "tag:db", "--canary", "db-1", "--wave-size", "10%")
+    words += ("--allow", "lockout=a key in the safe")
+    text = said(capsys, "plan", "--repo", str(committed), *words)
+    assert "no device of this tailnet is enrolled" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "No such file or directory"),
+        (b"", "is not a plan: "),
+        (b"\xff", "is not a plan: it is not UTF-8"),
+        (b'{"format_version": 1}', "is not a plan: `"),
+        (b'{"format_version": 2}', "it has format 2, this tailgit reads 1"),
+    ],
+)
+def test_a_file_that_is_no_plan_is_refused(
+    committed: Path, capsys: Capture, content: bytes | None, why: str
+) -> None:
+    """An empty or missing plan is an error, never nothing to do."""
+    file = committed / "x.tgplan"
+    if content is not None:
+        file.write_bytes(content)
+    assert cli.run(("apply", str(file), "--repo", str(committed))) == Exit.USAGE
+    assert why in capsys.readouterr().err
+
+
+def test_a_plan_that_is_refused_is_not_kept(committed: Path, capsys: Capture) -> None:
+    """There is no file then that a pipeline could go on with."""
+    file = committed.parent / "x.tgplan"
+    said(capsys, "plan", "--repo", str(committed), "--out", str(file))
+    assert list(committed.parent.glob("*x.tgplan*")) == []
+
+
+def test_nobody_there_to_say_yes_is_no_yes(committed: Path, capsys: Capture) -> None:
+    """Without a terminal it wants to be told what was agreed on."""
+    assert cli.run(("apply", "--repo", str(committed))) == Exit.USAGE
+    text = capsys.readouterr().err
+    assert "nobody is here to say yes" in text
+    assert "give a PLANFILE, --compiled DIGEST or --yes" in text
 
 
 _QUESTION = """

@@ -38,6 +38,7 @@ def observation(
     more: Pairs = (),
 ) -> bytes:
     """An answer to `observe`; without arguments, of a node that was just enrolled."""
+    record = tuple(record)
     parts = ("interface", "filter", "peers", "addresses", "routes", "names", "guard")
     return ok(
         "observe",
@@ -50,7 +51,9 @@ def observation(
         ("live", current if live is None else live),
         ("pending", "none"),
         ("rolledback", "none"),
+        ("record", "ok" if record else "none"),
         *record,
+        *(("serial", "1"), ("clock", "ok"), ("clockHigh", "0"), ("free", "4096")),
         *zip(parts, states, strict=True),
         *more,
     )

@@ -1,395 +1,394 @@
-"""Executing a plan: which requests are made, on which connections, and what a failure
-leaves behind. The node is real sshd with played answers; the true script has its own
-tests (test_real_node)."""
+"""Executing a plan: what is asked in which order, and what every kind of loss leaves
+behind. The nodes are simulated (tests/deploy/simulated.py); the true script is held to
+the same in tests/chaos."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import subprocess
-import tarfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tailgit.compile import Bundle
-from tailgit.deploy.apply import Delivery, apply, deliveries
-from tailgit.deploy.identity import identity
-from tailgit.deploy.sign import public_half, sign, signing_key
-from tailgit.deploy.ssh import AsyncSsh, Login, Reply, Session
-from tailgit.errors import Exit, Refused, SigningError, Unreachable
+from tailgit.deploy.apply import Applying
+from tailgit.deploy.delivery import Delivery, deliveries
+from tailgit.deploy.fleet import Fleet
+from tailgit.deploy.ssh import Login
+from tailgit.deploy.switch import Terms
+from tailgit.errors import Exit, Locked
+from tailgit.plan.make import make
+from tailgit.plan.observed import Observed
+from tailgit.plan.order import Pace
 from tailgit.plan.outcome import Applied, Result
-from tailgit.plan.plan import History, Lineage, Plan, make
-from tests.deploy.frames import error, ok
-from tests.deploy.sshd import Node, make_key, public
-from tests.plan.small import COMMIT, OLD, bundle, device, fresh, running, tailnet
+from tailgit.plan.plan import Desired, History, Lineage, Order, Plan
+from tailgit.plan.row import State
+from tests.deploy.simulated import Fabric, Machine, at_once, lost
+from tests.plan.small import COMMIT, OLD, bundle, device, fresh, tailnet
 
-SIGNATURE = b"a signature\n"
+NOW = datetime(2026, 11, 22, 13, 0, 0, tzinfo=UTC)
+TOKEN = "0123456789abcdef"
+BY_TWO = Pace(size="2")
+FIVE = ("a", "b", "c", "d", "e")
 
 
-def plan_for(*names: str) -> tuple[Plan, dict[str, Bundle]]:
+def plan_for(
+    *names: str, pace: Pace = BY_TWO
+) -> tuple[Plan, dict[str, Bundle], dict[str, Observed]]:
     """A plan that brings a first generation to each node."""
     bundles = {name: bundle(name, firewall_nft=f"for {name}\n") for name in names}
     seen = {name: fresh(name) for name in names}
-    net = tailnet(*map(device, names))
+    wanted = Desired(tailnet(*map(device, names)), bundles)
     history = History(lineage={OLD: Lineage.ANCESTOR})
-    return make(net, bundles, seen, COMMIT, history), bundles
+    plan = make(wanted, seen, COMMIT, history, Order(pace=pace), 1_800_000_000)
+    return plan, bundles, seen
 
 
-def parcels(
-    plan: Plan, bundles: dict[str, Bundle], logins: dict[str, Login]
-) -> dict[str, Delivery]:
+def parcels(plan: Plan, bundles: dict[str, Bundle]) -> dict[str, Delivery]:
     return deliveries(
-        plan,
-        bundles,
-        logins,
-        by="Ana <ana@acme.com>",
-        at="2026-11-22T13:00:00Z",
-        sign=lambda _: SIGNATURE,
+        plan, bundles, {}, by="Ana <ana@acme.com>", at=NOW, sign=lambda _: b"signed\n"
     )
 
 
-def play(node: Node, number: str = "1") -> None:
-    """Every verb succeeds with this generation."""
-    for verb in ("stage", "activate", "confirm"):
-        node.answers(verb, ok(verb, "acme", ("generation", number)))
+class Trial:
+    """A fleet of simulated nodes and an apply to it."""
+
+    def __init__(self, *names: str, pace: Pace = BY_TWO) -> None:
+        self.plan, self.bundles, self.seen = plan_for(*names, pace=pace)
+        self.machines = {name: Machine(name) for name in names}
+        self.fabric = Fabric(self.machines)
+        self.said: list[tuple[str, str]] = []
+        self.stop = asyncio.Event()
+
+    def run(self, *, confirm: int = 90, parallel: int = 8) -> Applied:
+        async def work() -> Applied:
+            fleet = Fleet(self.fabric, "acme", parallel=parallel)
+            fleet.call(Login(n, "192.0.2.1", 22, "x", "k") for n in self.machines)
+            try:
+                return await Applying(
+                    self.plan,
+                    parcels(self.plan, self.bundles),
+                    self.seen,
+                    fleet,
+                    TOKEN,
+                    lambda *words: self.said.append(words),
+                    self.stop,
+                    Terms(confirm=confirm),
+                ).run()
+            finally:
+                await fleet.close()
+
+        return at_once(work())
+
+    def verbs(self, verb: str) -> list[str]:
+        return [node for node, asked in self.fabric.log if asked == verb]
 
 
-def run(node: Node, pauses: Sequence[float] = (0.1, 0.1)) -> Applied:
-    """Apply a plan for one node, db-1, that this sshd plays."""
-    plan, bundles = plan_for("db-1")
-    sent = parcels(plan, bundles, {"db-1": node.login()})
-    executor = AsyncSsh(identity(node.controller), connect_seconds=5)
-    return asyncio.run(apply(plan, sent, executor, lambda *_: None, pauses=pauses))
+def results(applied: Applied) -> dict[str, Result]:
+    return {outcome.node: outcome.result for outcome in applied.outcomes}
 
 
-@pytest.mark.live
-def test_three_requests_on_two_connections(node: Node) -> None:
-    """Stage and activate share one, confirm has a new one: it proves the way back."""
-    play(node)
-    done = run(node)
-    assert node.requests == ["stage acme", "activate acme 1", "confirm acme 1"]
-    stage, activate, confirm = node.connections
-    assert stage == activate != confirm
-    (outcome,) = done.outcomes
-    assert (outcome.result, outcome.generation) == (Result.APPLIED, 1)
+def test_all_are_staged_before_one_is_switched() -> None:
+    """What a node will not take comes out while all still run what they ran."""
+    trial = Trial(*FIVE)
+    done = trial.run()
+    assert set(results(done).values()) == {Result.APPLIED}
     assert done.exit is Exit.DONE
+    asked = [verb for _, verb in trial.fabric.log if verb in ("stage", "activate")]
+    assert asked == ["stage"] * 5 + ["activate"] * 5
 
 
-@pytest.mark.live
-def test_the_parcel_arrives_as_it_was_signed(node: Node) -> None:
-    """Five members, the envelope of this commit, and the planned bundle."""
-    play(node)
-    run(node)
-    with tarfile.open(fileobj=io.BytesIO(node.parcel)) as tar:
-        members = {m.name: tar.extractfile(m) for m in tar.getmembers()}
-        parts = {name: file.read() for name, file in members.items() if file}
-    wanted = bundle("db-1", firewall_nft="for db-1\n")
-    assert parts["bundle.tar"] == wanted.tar()
-    assert parts["statement.sig"] == SIGNATURE
-    assert (
-        f"commit {COMMIT.sha}\nheight {COMMIT.height}\n" in parts["envelope"].decode()
-    )
+def test_a_wave_is_confirmed_before_the_next_begins() -> None:
+    """Canary, then two at a time: nobody is switched while a wave is under way."""
+    trial = Trial(*FIVE)
+    trial.run()
+    assert [len(wave.nodes) for wave in trial.plan.waves] == [1, 2, 2]
+    events = [
+        (node, verb)
+        for node, verb in trial.fabric.log
+        if verb in ("activate", "confirm")
+    ]
+    for wave in trial.plan.waves:
+        now, events = events[: 2 * len(wave.nodes)], events[2 * len(wave.nodes) :]
+        assert {node for node, _ in now} == set(wave.nodes)
+        assert sorted(verb for _, verb in now) == ["activate"] * len(wave.nodes) + [
+            "confirm"
+        ] * len(wave.nodes)
 
 
-@pytest.mark.live
-def test_a_node_that_refuses_the_parcel_keeps_what_it_has(node: Node) -> None:
-    """The word and the sentence of the node are in the row; nothing else is asked."""
-    play(node)
-    node.answers("stage", error("stage", "acme", "bad-grammar", "line 3: no"))
-    done = run(node)
-    (outcome,) = done.outcomes
-    assert (outcome.result, outcome.phase, outcome.code, outcome.message) == (
-        Result.FAILED,
-        "stage",
-        "bad-grammar",
-        "line 3: no",
-    )
-    assert node.requests == ["stage acme"]
-    assert done.exit is Exit.INCOMPLETE
-
-
-@pytest.mark.live
-def test_a_failed_activation_is_never_confirmed(node: Node) -> None:
-    """What ran before runs again there; the row says at which phase it ended."""
-    play(node)
-    said = error("activate", "acme", "activation-failed", "no such link")
-    node.answers("activate", said)
-    (outcome,) = run(node).outcomes
-    assert (outcome.result, outcome.phase) == (Result.FAILED, "activate")
-    assert node.requests == ["stage acme", "activate acme 1"]
-
-
-@pytest.mark.live
-def test_a_connection_that_dies_in_activate_is_asked_again(node: Node) -> None:
-    """The work was done or not; asking again over a new connection settles it."""
-    play(node)
-    once = "[ -f once ] || { touch once; kill -9 $PPID; sleep 1; }\n"
-    answer = ok("activate", "acme", ("generation", "1"))
-    node.answers("activate", answer, before=once)
-    (outcome,) = run(node).outcomes
-    assert outcome.result is Result.APPLIED
-    assert node.requests == [
-        "stage acme",
-        "activate acme 1",
-        "activate acme 1",
-        "confirm acme 1",
+def test_the_confirmation_comes_over_a_new_connection() -> None:
+    """One for all until the switch, one for the rest."""
+    trial = Trial("a")
+    trial.run()
+    assert [verb for _, verb in trial.fabric.log] == [
+        *("connect", "stage", "activate"),
+        *("connect", "confirm"),
     ]
 
 
-@pytest.mark.live
-def test_a_node_lost_after_activate_is_unconfirmed(node: Node) -> None:
-    """It is named as half way: it may run the new one and boots the old one."""
-    play(node)
-    node.answers("confirm", b"", before="kill -9 $PPID; sleep 1\n")
-    done = run(node)
-    (outcome,) = done.outcomes
-    assert (outcome.result, outcome.phase) == (Result.UNCONFIRMED, "confirm")
-    assert node.requests[2:] == ["confirm acme 1"] * 3
+def test_a_wave_that_does_not_end_well_is_the_last_one() -> None:
+    """The canary differs after it was loaded: rolled back, and nobody else begun."""
+    trial = Trial(*FIVE)
+    canary = trial.plan.waves[0].nodes[0]
+    trial.machines[canary].well = False
+    done = trial.run()
+    assert results(done)[canary] is Result.ROLLED_BACK
+    others = {n: r for n, r in results(done).items() if n != canary}
+    assert set(others.values()) == {Result.NOT_STARTED}
+    assert trial.verbs("activate") == [canary]
+    assert done.exit is Exit.INCOMPLETE
+    assert {m.token for m in trial.machines.values()} == {"none"}
+    assert all("wave 1 of 3" in o.message for o in done.outcomes if o.node != canary)
+
+
+@pytest.mark.parametrize("code", ["bad-signature", "bad-grammar", "check-failed"])
+def test_a_parcel_that_no_node_would_take_switches_nobody(code: str) -> None:
+    """Wrong for one, wrong for all: the apply ends with everything as it was."""
+    trial = Trial(*FIVE)
+    trial.machines["c"].refuses["stage"] = code
+    done = trial.run()
+    assert results(done)["c"] is Result.FAILED
+    assert trial.verbs("activate") == []
+    assert {m.token for m in trial.machines.values()} == {"none"}
     assert done.exit is Exit.INCOMPLETE
 
 
-@pytest.mark.live
-def test_a_node_that_is_busy_with_our_lost_request_is_waited_for(node: Node) -> None:
-    """`busy` after a broken connection is our own request, still at work."""
-    play(node)
-    node.answers(
-        "confirm",
-        ok("confirm", "acme", ("generation", "1")),
-        before="[ -f once ] || { touch once; cat busy; exit; }\n",
-    )
-    (node.folder / "busy").write_bytes(error("confirm", "acme", "busy", "at work"))
-    (outcome,) = run(node).outcomes
-    assert outcome.result is Result.APPLIED
+@pytest.mark.parametrize("code", ["io", "no-space", "busy", "suspended", "older"])
+def test_a_node_with_a_trouble_of_its_own_is_left_out(code: str) -> None:
+    """A full disk on one is no reason to leave a revocation undone on the others."""
+    trial = Trial(*FIVE)
+    trial.machines["c"].refuses["stage"] = code
+    done = trial.run()
+    assert results(done)["c"] in (Result.FAILED, Result.SUSPENDED)
+    assert trial.verbs("activate").count("c") == 0
+    assert len(trial.verbs("confirm")) == 4
 
 
-@pytest.mark.live
-def test_a_generation_that_was_given_up_is_a_failure(node: Node) -> None:
-    """`not-pending` at confirm: the node went back by itself."""
-    play(node)
-    node.answers("confirm", error("confirm", "acme", "not-pending", "given up"))
-    (outcome,) = run(node).outcomes
-    assert (outcome.result, outcome.code) == (Result.FAILED, "not-pending")
-    assert len(node.requests) == 3
+def test_a_node_that_is_down_keeps_no_other_from_being_finished() -> None:
+    """It is a row and exit 5; every other node has the commit."""
+    trial = Trial(*FIVE)
 
+    def down(_: str) -> None:
+        raise lost("b")
 
-@pytest.mark.live
-@pytest.mark.parametrize("number", ["0", "x", "-1", "1 2", "../1", ""])
-def test_a_generation_that_is_no_number_is_never_sent_back(
-    node: Node, number: str
-) -> None:
-    """What a node says is not put into a command unless it is a plain number."""
-    play(node, number)
-    (outcome,) = run(node).outcomes
-    assert outcome.result is Result.FAILED
-    assert node.requests == ["stage acme"]
-
-
-@dataclass
-class Counting:
-    """An executor without a network: mocked because it counts and orders events."""
-
-    log: list[tuple[str, str]] = field(default_factory=list)
-    down: frozenset[str] = frozenset()
-    stop: asyncio.Event | None = None
-
-    @asynccontextmanager
-    async def connect(self, login: Login) -> AsyncIterator[Session]:
-        self.log.append((login.node, "connect"))
-        if login.node in self.down:
-            raise Unreachable(login.node, "no answer")
-        yield _Played(self, login.node)
-
-
-@dataclass
-class _Played:
-    executor: Counting
-    node: str
-
-    async def run(self, command: str, *, stdin: bytes = b"", seconds: float) -> Reply:
-        assert seconds > 20  # the node may wait that long for its own lock
-        assert bool(stdin) == command.startswith("stage")
-        self.executor.log.append((self.node, command.split()[0]))
-        if self.executor.stop is not None:
-            self.executor.stop.set()
-        await asyncio.sleep(0)
-        return Reply(ok(command.split()[0], "acme", ("generation", "4")), b"")
-
-
-def logins(*names: str) -> dict[str, Login]:
-    return {name: Login(name, "192.0.2.1", 22, "tailgit", "k") for name in names}
-
-
-def carry_out(executor: Counting, *names: str, parallel: int = 8) -> Applied:
-    plan, bundles = plan_for(*names)
-    sent = parcels(plan, bundles, logins(*names))
-    return asyncio.run(
-        apply(
-            plan,
-            sent,
-            executor,
-            lambda *_: None,
-            parallel=parallel,
-            stop=executor.stop,
-            pauses=(0, 0),
-        )
-    )
-
-
-def test_one_node_that_is_down_keeps_no_other_from_being_finished() -> None:
-    """Every node has its own row, in order of their names."""
-    executor = Counting(down=frozenset({"b"}))
-    done = carry_out(executor, "a", "b", "c")
-    assert [o.result for o in done.outcomes] == [
-        Result.APPLIED,
-        Result.UNREACHABLE,
-        Result.APPLIED,
-    ]
+    trial.machines["b"].fault = down
+    done = trial.run()
+    assert results(done)["b"] is Result.UNREACHABLE
+    assert [r for n, r in results(done).items() if n != "b"] == [Result.APPLIED] * 4
     assert done.exit is Exit.INCOMPLETE
-    assert len([x for x in executor.log if x[1] != "connect"]) == 6
+
+
+def test_somebody_elses_lock_stops_everything_and_leaves_no_lock_of_ours() -> None:
+    """Exit 6 names the holder; the nodes that were locked already are let go."""
+    trial = Trial(*FIVE)
+    trial.machines["d"].token = "f" * 16
+    with pytest.raises(Locked, match="d: ana holds it"):
+        trial.run()
+    assert trial.verbs("activate") == []
+    tokens = {name: machine.token for name, machine in trial.machines.items()}
+    assert tokens == {**dict.fromkeys("abce", "none"), "d": "f" * 16}
+
+
+def test_of_two_at_once_the_first_node_decides() -> None:
+    """Who finds the first node locked asks no other, so both can't block each other."""
+    trial = Trial(*FIVE)
+    trial.machines["a"].token = "f" * 16
+    with pytest.raises(Locked):
+        trial.run()
+    assert {node for node, _ in trial.fabric.log} == {"a"}
+
+
+def test_a_lock_that_was_broken_meanwhile_stops_us() -> None:
+    """Who was thought dead and comes back does not go on."""
+    trial = Trial(*FIVE)
+    machine = trial.machines["e"]
+
+    def broken(moment: str) -> None:
+        if moment == "before activate":
+            machine.token = "none"
+
+    machine.fault = broken
+    done = trial.run()
+    assert (results(done)["e"], machine.live) == (Result.FAILED, None)
+
+
+def test_a_node_that_changed_since_it_was_read_is_not_switched() -> None:
+    """The plan rests on what was seen; the node says at `stage` that it is not so."""
+    trial = Trial(*FIVE)
+    trial.machines["c"].live = 7
+    done = trial.run()
+    outcome = next(o for o in done.outcomes if o.node == "c")
+    assert (outcome.result, outcome.code) == (Result.FAILED, "changed")
+    assert trial.machines["c"].live == 7
 
 
 def test_interrupting_begins_no_other_node_and_finishes_the_first() -> None:
-    """After the first Ctrl-C what is under way is confirmed, the rest left alone."""
-    executor = Counting(stop=asyncio.Event())
-    done = carry_out(executor, "a", "b", "c", parallel=1)
-    assert [o.result for o in done.outcomes] == [
-        Result.APPLIED,
-        Result.NOT_STARTED,
-        Result.NOT_STARTED,
-    ]
-    assert {node for node, _ in executor.log} == {"a"}
-    assert done.exit is Exit.INCOMPLETE
+    """After the first Ctrl-C what is under way is confirmed, the rest let go."""
+    trial = Trial(*FIVE)
+    first = trial.plan.waves[0].nodes[0]
+
+    def interrupt(moment: str) -> None:
+        if moment == "before activate":
+            trial.stop.set()
+
+    trial.machines[first].fault = interrupt
+    done = trial.run()
+    assert results(done)[first] is Result.APPLIED
+    rest = [r for n, r in results(done).items() if n != first]
+    assert rest == [Result.NOT_STARTED] * 4
+    assert {m.token for m in trial.machines.values()} == {"none"}
 
 
-def test_nothing_to_do_is_no_signature_and_no_connection() -> None:
-    """In sync: neither key nor node is touched."""
-    wanted = bundle("a", firewall_nft="x\n")
-    plan = make(
-        tailnet(device("a")),
-        {"a": wanted},
-        {"a": running(wanted)},
-        COMMIT,
-        History(lineage={OLD: Lineage.ANCESTOR}),
-    )
+def test_a_node_that_lost_all_its_peers_is_rolled_back() -> None:
+    """It is well by its own account, but nobody speaks to it any more."""
+    trial = Trial("a")
+    machine = trial.machines["a"]
+    before = at_once(_observed(trial))
+    trial.seen = {"a": before}
 
-    def never(_: bytes) -> bytes:
-        raise AssertionError("signed")
+    def cut(moment: str) -> None:
+        verb = moment.rpartition(" ")[2]
+        machine.handshakes = verb not in ("activate", "observe")
 
-    sent = deliveries(plan, {"a": wanted}, {}, by="x", at="y", sign=never)
-    executor = Counting()
-    done = asyncio.run(apply(plan, sent, executor, lambda *_: None))
-    assert [o.result for o in done.outcomes] == [Result.UNCHANGED]
-    assert executor.log == []
-    assert done.exit is Exit.DONE
+    machine.fault = cut
+    done = trial.run()
+    (outcome,) = done.outcomes
+    assert (outcome.result, outcome.phase) == (Result.ROLLED_BACK, "health")
+    assert machine.live is None
 
 
-def test_one_signature_covers_all_nodes() -> None:
-    """A hardware key is touched once, whatever the fleet's size."""
-    plan, bundles = plan_for("a", "b", "c")
-    signed: list[bytes] = []
+async def _observed(trial: Trial) -> Observed:
+    from tailgit.deploy.observe import observe
 
-    def count(statement: bytes) -> bytes:
-        signed.append(statement)
-        return SIGNATURE
-
-    sent = deliveries(plan, bundles, logins("a", "b", "c"), by="x", at="y", sign=count)
-    assert len(signed) == 1
-    assert {one.statement for one in sent.values()} == set(signed)
-    assert len({one.path for one in sent.values()}) == 3
+    fleet = Fleet(trial.fabric, "acme")
+    fleet.call([Login("a", "192.0.2.1", 22, "x", "k")])
+    async with fleet.at("a") as contact:
+        seen = await observe(contact)
+    await fleet.close()
+    return seen
 
 
-def test_what_was_not_planned_is_not_sent() -> None:
-    """A bundle whose digest is not the row's is refused before anything is signed."""
-    plan, bundles = plan_for("a", "b")
-    bundles["b"] = bundle("b", firewall_nft="something else\n")
-    with pytest.raises(Refused, match="b: what was compiled is not what was planned"):
-        parcels(plan, bundles, logins("a", "b"))
+def once(at: int, node: str) -> Callable[[str], None]:
+    """Loses the connection at the N-th moment, and at no other."""
+    moments = itertools.count()
+
+    def fault(_: str) -> None:
+        if next(moments) == at:
+            raise lost(node)
+
+    return fault
 
 
-def test_a_signature_is_one_that_ssh_keygen_verifies(tmp_path: Path) -> None:
-    """In the tailnet's namespace, over exactly the statement."""
-    key = make_key(tmp_path / "key")
-    statement = b"tailgit-apply 1\nroot 00\n"
-    (tmp_path / "sig").write_bytes(sign(statement, "acme", str(key)))
-    (tmp_path / "allowed").write_text(f"ana {public(key)}\n")
+def from_then_on(at: int, node: str) -> Callable[[str], None]:
+    """Loses every connection from the N-th moment on."""
+    moments = itertools.count()
 
-    def verifies(namespace: str, data: bytes) -> bool:
-        words = ["-f", tmp_path / "allowed", "-I", "ana", "-n", namespace]
-        done = subprocess.run(
-            ["ssh-keygen", "-Y", "verify", *words, "-s", tmp_path / "sig"],
-            input=data,
-            capture_output=True,
-        )
-        return done.returncode == 0
+    def fault(_: str) -> None:
+        if next(moments) >= at:
+            raise lost(node)
 
-    assert verifies("tailgit@acme", statement)
-    assert not verifies("tailgit@other", statement)
-    assert not verifies("tailgit@acme", statement + b"\n")
+    return fault
 
 
-def test_a_key_that_can_not_sign_is_an_error_with_a_next_step(tmp_path: Path) -> None:
-    """A public key without its other half, a file that is no key, no file at all."""
-    key = make_key(tmp_path / "key")
-    key.unlink()
-    for which in (f"{key}.pub", public(key), str(tmp_path / "missing")):
-        with pytest.raises(SigningError, match="did not sign") as caught:
-            sign(b"x", "acme", which)
-        assert "ssh-add -l" in caught.value.help
+MOMENTS = 8
+"""Two connections, three requests: before and after each."""
 
 
-def test_the_signing_key_is_the_one_that_signs_commits(tmp_path: Path) -> None:
-    """Named, else git's where it signs with SSH, else ~/.ssh/id_ed25519, else none."""
-    home, repo = tmp_path / "home", tmp_path / "repo"
-    (home / ".ssh").mkdir(parents=True)
-    subprocess.run(["git", "init", "-q", repo], check=True)
+@pytest.mark.parametrize("at", range(MOMENTS))
+def test_one_lost_connection_is_never_the_end(at: int) -> None:
+    """Wherever it breaks, everything that was begun is finished over a new one."""
+    trial = Trial("a")
+    trial.machines["a"].fault = once(at, "a")
+    done = trial.run()
+    if at == 0:
+        assert results(done) == {"a": Result.UNREACHABLE}
+    else:
+        assert results(done) == {"a": Result.APPLIED}
+        assert trial.machines["a"].current == trial.machines["a"].live == 1
 
-    def config(name: str, value: str) -> None:
-        subprocess.run(["git", "-C", repo, "config", name, value], check=True)
 
-    config("user.signingkey", "")
-    with pytest.raises(SigningError, match="no key to sign with"):
-        signing_key(None, repo, home)
-    usual = make_key(home / ".ssh" / "id_ed25519")
-    assert signing_key(None, repo, home) == str(usual)
-    config("user.signingkey", "AB12CD")
-    config("gpg.format", "openpgp")
-    assert signing_key(None, repo, home) == str(usual)
-    config("gpg.format", "ssh")
-    config("user.signingkey", f"key::{public(usual)}")
-    assert signing_key(None, repo, home) == f"key::{public(usual)}"
-    assert public_half(f"key::{public(usual)}") == public(usual)
-    assert public_half(str(usual)) == public(usual)
-    named = make_key(tmp_path / "named")
-    assert signing_key(named, repo, home) == str(named)
-    with pytest.raises(SigningError, match="no signing key"):
-        signing_key(tmp_path / "none", repo, home)
+@pytest.mark.parametrize("at", range(MOMENTS))
+def test_a_node_that_stays_away_ends_on_one_generation(at: int) -> None:
+    """And the row never says more than is true."""
+    trial = Trial("a")
+    machine = trial.machines["a"]
+    machine.fault = from_then_on(at, "a")
+    (outcome,) = trial.run().outcomes
+    trial.fabric.settle()
+    assert machine.current == machine.live
+    if outcome.result is Result.APPLIED:
+        assert machine.current == outcome.generation
+
+
+@given(
+    moments=st.dictionaries(st.sampled_from(FIVE), st.sets(st.integers(0, 14))),
+    sick=st.sets(st.sampled_from(FIVE)),
+    confirm=st.sampled_from([15, 90]),
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_lost_no_row_lies(
+    moments: dict[str, set[int]], sick: set[str], confirm: int
+) -> None:
+    """Applied means confirmed there; failed and rolled back mean the old one runs."""
+    trial = Trial(*FIVE)
+    for name, machine in trial.machines.items():
+        machine.well = name not in sick
+        machine.fault = _losing(name, moments.get(name, set()))
+    done = trial.run(confirm=confirm)
+    trial.fabric.settle()
+    for outcome in done.outcomes:
+        machine = trial.machines[outcome.node]
+        assert machine.current == machine.live, "half way, long after"
+        match outcome.result:
+            case Result.APPLIED:
+                assert machine.current == outcome.generation
+            case Result.UNCONFIRMED:
+                pass
+            case _:
+                assert machine.current is None
+    bad = {o.node for o in done.outcomes if o.result is not Result.APPLIED}
+    assert done.exit is (Exit.INCOMPLETE if bad else Exit.DONE)
+
+
+def _losing(name: str, lose: set[int]) -> Callable[[str], None]:
+    moments = itertools.count()
+
+    def fault(_: str) -> None:
+        if next(moments) in lose:
+            raise lost(name)
+
+    return fault
 
 
 def test_rows_that_apply_leaves_alone_are_in_the_result() -> None:
     """Unreachable, refused and not enrolled nodes count; a file device does not."""
-    plan, _ = plan_for("a")
-    row = plan.rows[0]
-    from tailgit.plan.plan import State
-
+    trial = Trial("a")
+    row = trial.plan.rows[0]
     rows = tuple(
         replace(row, node=str(state), state=state, unserved=unserved)
         for state, unserved in (
             (State.IN_SYNC, False),
+            (State.LEFT_OUT, False),
             (State.NOT_DELIVERED, False),
             (State.NOT_ENROLLED, True),
             (State.REFUSED, True),
+            (State.SUSPENDED, False),
             (State.UNREACHABLE, True),
         )
     )
-    done = asyncio.run(apply(replace(plan, rows=rows), {}, Counting(), lambda *_: None))
+    trial.plan = replace(trial.plan, rows=rows)
+    done = trial.run()
     assert [(o.node, o.result) for o in done.outcomes] == [
         ("in-sync", Result.UNCHANGED),
+        ("left-out", Result.LEFT_OUT),
         ("not-enrolled", Result.NOT_ENROLLED),
         ("refused", Result.FAILED),
+        ("suspended", Result.SUSPENDED),
         ("unreachable", Result.UNREACHABLE),
     ]
     assert done.exit is Exit.INCOMPLETE
+    assert trial.fabric.log == []

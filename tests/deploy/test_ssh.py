@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +18,10 @@ import pytest
 
 from tailgit.deploy.answer import LARGEST
 from tailgit.deploy.enroll import find_host_key
+from tailgit.deploy.failure import cause
 from tailgit.deploy.hostkey import fingerprint, host_keys
 from tailgit.deploy.identity import Identity, at_hand, identity
-from tailgit.deploy.observe import observe, observe_all
-from tailgit.deploy.ssh import AsyncSsh, Login, cause
+from tailgit.deploy.ssh import AsyncSsh, Login
 from tailgit.errors import (
     BadAnswer,
     HostKeyMismatch,
@@ -30,6 +32,7 @@ from tailgit.errors import (
     Unreachable,
 )
 from tailgit.plan.observed import Observed
+from tests.deploy.asking import observe, observe_all
 from tests.deploy.frames import error, observation
 from tests.deploy.sshd import Node, make_key, public
 
@@ -342,6 +345,7 @@ def test_nodes_are_observed_together_and_fail_alone(
             "acme",
             [good.login("good"), bad.login("bad"), down],
             lambda node, what: said.append((node, what)),
+            8,
         )
     )
     assert isinstance(seen["good"], Observed)
@@ -364,6 +368,49 @@ def test_many_nodes_are_asked_at_the_same_time_but_not_more(node: Node) -> None:
     started = time.monotonic()
     asyncio.run(observe_all(executor, "acme", logins, lambda *_: None, 8))
     assert time.monotonic() - started < took / 1.5
+
+
+def test_one_connection_serves_many_requests_in_turn_and_at_once(node: Node) -> None:
+    """An apply asks a node several times over the connection that it keeps."""
+    node.answers("observe", observation())
+
+    async def run() -> list[bytes]:
+        executor = AsyncSsh(identity(node.controller))
+        async with executor.connect(node.login()) as session:
+            first = await session.run("observe acme", seconds=5)
+            more = [session.run("observe acme", seconds=5) for _ in range(5)]
+            return [first.stdout, *(one.stdout for one in await asyncio.gather(*more))]
+
+    assert asyncio.run(run()) == [observation()] * 6
+    assert len(set(node.connections)) == 1
+
+
+@pytest.fixture
+def few_files() -> Iterator[int]:
+    """A shell's low limit of open files; the hard limit stays as it is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_more_connections_than_a_shell_allows_files(
+    make_node: Callable[..., Node], few_files: int
+) -> None:
+    """The limit is raised, so a hundred nodes can be kept open at a time."""
+    node = make_node(more="MaxStartups 300\n")
+    node.answers("observe", observation())
+
+    async def run() -> int:
+        executor = AsyncSsh(identity(node.controller))
+        async with AsyncExitStack() as stack:
+            for number in range(100):
+                login = node.login(f"n{number}")
+                await stack.enter_async_context(executor.connect(login))
+            return len(list(Path("/proc/self/fd").iterdir()))
+
+    assert asyncio.run(run()) > 100
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == few_files
 
 
 def test_an_encrypted_key_is_left_to_the_agent(tmp_path: Path) -> None:

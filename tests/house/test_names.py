@@ -20,6 +20,7 @@ OFFERED = {
     "tailgit.deploy": [],
     "tailgit.edit": [],
     "tailgit.edit.fmt": ["formatted"],
+    "tailgit.guard": [],
     "tailgit.importers": [],
     "tailgit.lab": [
         *("CONTROLLER", "Lab", "Machine", "Topology", "running", "topology_of"),

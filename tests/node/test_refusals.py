@@ -428,7 +428,7 @@ def test_a_full_disk_is_said_and_survived(node: Node) -> None:
     node.apply(node.parcel())
     node.sh(
         "cp -a /var/lib/tailgit /run/keep;"
-        "mount -t tmpfs -o size=128k tmpfs /var/lib/tailgit;"
+        "mount -t tmpfs -o size=4m tmpfs /var/lib/tailgit;"
         "cp -a /run/keep/. /var/lib/tailgit/;"
         "cat /dev/zero >/var/lib/tailgit/fill || :"
     )

@@ -302,3 +302,18 @@ def test_a_quiet_timer_costs_little(node: Node) -> None:
 def spent(node: Node, pid: int) -> float:
     words = Path(node.path(f"/proc/{pid}/stat")).read_text().rpartition(")")[2].split()
     return sum(map(int, words[11:15])) / 100
+
+
+def test_who_only_observes_cannot_keep_it_waiting(node: Node) -> None:
+    """Reads that follow each other without a gap: a roll-back gets its turn."""
+    pending(node)
+    reads = f"while :; do {SELF} request observe {NAME} >/dev/null; done"
+    loops = [subprocess.Popen(node.enter("sh", "-c", reads)) for _ in range(4)]
+    try:
+        time.sleep(1)
+        overdue(node)
+        wait(lambda: not node.path(f"{STATE}/pending").exists(), 15)
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()

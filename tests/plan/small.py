@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
 from tailgit.compile import Bundle
+from tailgit.errors import NodeError
 from tailgit.model.addresses import ipv4_of, ipv6_of
 from tailgit.model.findings import Place
 from tailgit.model.tailnet import Delivery, Device, Ssh, Tailnet
+from tailgit.plan.make import make
 from tailgit.plan.observed import Observed, Record
-from tailgit.plan.plan import Commit
+from tailgit.plan.plan import Commit, Desired, History, Lineage, Order, Plan
 
 V4, V6 = IPv4Network("100.64.0.0/10"), IPv6Network("fd5c:91aa:7be0::/48")
 PLACE = Place("devices.yaml")
 OLD, NEW = "1" * 40, "2" * 40
 COMMIT = Commit(NEW, "Postgres for data", 7)
+NOW = 1_800_000_000
+AS_USUAL = Order()
 PARTS = ("filter", "peers", "addresses", "routes", "names", "guard")
 
 
@@ -44,6 +49,10 @@ def tailnet(*devices: Device) -> Tailnet:
     )
 
 
+ANCESTOR = History(lineage={OLD: Lineage.ANCESTOR}, declared={OLD: tailnet()})
+"""What git knows where nodes have `OLD`; a base without devices, so none can go."""
+
+
 def bundle(node: str, **files: str) -> Bundle:
     """A bundle; `firewall_nft="…"` names the file firewall.nft."""
     return Bundle.of(
@@ -62,7 +71,7 @@ def fresh(node: str) -> Observed:
         node=node,
         version="0.1.0",
         script="5" * 64,
-        time=1_800_000_000,
+        time=NOW,
         public_keys=(key_of(node),),
         current=None,
         live=None,
@@ -96,3 +105,14 @@ def running(bundle: Bundle, commit: str = OLD, height: int = 5) -> Observed:
         parts=tuple((part, "ok") for part in PARTS),
         listen_port=51820,
     )
+
+
+def planned(
+    net: Tailnet,
+    bundles: Mapping[str, Bundle],
+    seen: Mapping[str, Observed | NodeError],
+    history: History = ANCESTOR,
+    order: Order = AS_USUAL,
+) -> Plan:
+    """The plan of `COMMIT` at `NOW`, for devices that nobody leaves."""
+    return make(Desired(net, bundles), seen, COMMIT, history, order, NOW)

@@ -15,24 +15,25 @@ from tailgit.errors import NodeError, NodeRefused, Unreachable, UsageError
 from tailgit.model.tailnet import Delivery, Device, Ssh
 from tailgit.plan.file import dumps, loads, stale_because
 from tailgit.plan.observed import Observed, Peer
-from tailgit.plan.plan import Desired, History, Lineage, Order, Plan
-from tailgit.plan.make import make
+from tailgit.plan.plan import History, Lineage, Plan
 from tailgit.plan.row import Row, State, Switch
 from tests.plan.small import (
+    ANCESTOR,
     COMMIT,
     NEW,
     OLD,
     bundle,
     device,
     fresh,
+    planned,
     running,
     tailnet,
 )
 
 PEER = "[Interface]\nListenPort = 51820\n\n"
+APPLIED_BY = "last applied: 1111111 by Ana <ana@acme.com> at 2026-11-22T13:00:00Z"
 BEFORE = bundle("db-1", wireguard_conf=PEER, firewall_nft="a\nb\n", interface="mtu\n")
 AFTER = bundle("db-1", wireguard_conf=PEER, firewall_nft="a\nc\nd\n", interface="mtu\n")
-ANCESTOR = History(lineage={OLD: Lineage.ANCESTOR})
 
 
 def plan_of(
@@ -46,7 +47,7 @@ def plan_of(
     one = one or device("db-1")
     bundles = {one.name: wanted} if wanted else {}
     answers = {one.name: seen} if seen else {}
-    return make(Desired(tailnet(one), bundles), answers, COMMIT, history, Order(), NOW)
+    return planned(tailnet(one), bundles, answers, history)
 
 
 def row_of(*args: Observed | NodeError | None, **more: object) -> Row:
@@ -131,7 +132,7 @@ def test_a_drifting_filter_alone_is_repaired_hot() -> None:
     assert (row.state, row.switch, row.notes) == (
         State.REPAIR,
         Switch.HOT,
-        ("filter absent",),
+        ("filter absent", APPLIED_BY),
     )
 
 
@@ -142,7 +143,7 @@ def test_a_node_without_its_guard_is_repaired_hot() -> None:
     assert (row.state, row.switch, row.notes) == (
         State.REPAIR,
         Switch.HOT,
-        ("guard absent",),
+        ("guard absent", APPLIED_BY),
     )
 
 
@@ -232,7 +233,7 @@ def test_a_fleet_that_is_not_enrolled_yet_is_told_how_to_begin() -> None:
     devices = [device(name) for name in ("a", "b", "c")]
     devices[0] = replace(devices[0], delivery=Delivery.FILE)
     devices[1] = replace(devices[1], disabled=True)
-    (said,) = make(tailnet(*devices), {}, {}, COMMIT, ANCESTOR).refusals
+    (said,) = planned(tailnet(*devices), {}, {}).refusals
     assert said.endswith("; begin with `tailgit device enroll c`")
 
 
@@ -265,7 +266,7 @@ def mixed() -> Plan:
         "d": Unreachable("d", "no answer"),
     }
     history = replace(ANCESTOR, before={OLD: {"b": old}})
-    return make(tailnet(*devices), wanted, seen, COMMIT, history)
+    return planned(tailnet(*devices), wanted, seen, history)
 
 
 def test_rows_are_sorted_and_the_digest_is_that_of_the_value() -> None:

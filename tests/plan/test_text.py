@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tailgit.errors import Unreachable
 from tailgit.plan.difference import Difference
 from tailgit.plan.outcome import Applied, Outcome, Result
-from tailgit.plan.plan import Commit, History, Plan, make
+from tailgit.plan.plan import Commit, History, Plan
 from tailgit.report.plan import applied_json, applied_text, plan_text
-from tests.plan.small import COMMIT, bundle, device, fresh, running, tailnet
-from tests.plan.test_plan import ANCESTOR, mixed
+from tests.plan.small import COMMIT, bundle, device, fresh, planned, running, tailnet
+from tests.plan.test_plan import mixed
 
 COUNTS = "1 first, 1 change, 1 in sync, 1 unreachable, 1 not enrolled, 1 not delivered"
 
@@ -29,6 +29,13 @@ acme: 1111111 -> 2222222 "Postgres for data"
   . f  not enrolled: no ssh.hostKey in the repository
   = in sync:  c
   = not delivered:  e
+
+Order
+  1  b (canary)
+  2  a
+
+Guards
+  ok nodes that lose peers or rules: 1 of 3 (limit 5): b
 
 compiled {compiled}
 Plan {digest}: {counts}.
@@ -74,13 +81,13 @@ def test_nothing_to_do_is_said_only_when_every_node_was_read() -> None:
     wanted = {name: bundle(name, hosts="x\n") for name in "ab"}
     net = tailnet(device("a"), device("b"))
     seen = {name: running(made) for name, made in wanted.items()}
-    whole = make(net, wanted, seen, COMMIT, ANCESTOR)
+    whole = planned(net, wanted, seen)
     text = plan_text(whole, "x")
     # What the nodes record is the older 1111111, whose bundles are the same.
     assert text.startswith('acme: in sync with 2222222 "Postgres for data"\n')
     assert "Nothing to do: every node has what 2222222 says." in text
     partly = {"a": seen["a"], "b": Unreachable("b", "no answer")}
-    text = plan_text(make(net, wanted, partly, COMMIT, ANCESTOR), "x")
+    text = plan_text(planned(net, wanted, partly), "x")
     assert text.startswith("acme: 1111111 -> 2222222")
     assert "every node" not in text
     assert "Nothing to do on the nodes that answered" in text
@@ -89,9 +96,7 @@ def test_nothing_to_do_is_said_only_when_every_node_was_read() -> None:
 def test_a_plan_that_is_refused_says_why_and_offers_no_command() -> None:
     """All the reasons, and nothing to copy and paste."""
     one = bundle("a", hosts="x\n")
-    refused = make(
-        tailnet(device("a")), {"a": one}, {"a": running(one)}, COMMIT, History()
-    )
+    refused = planned(tailnet(device("a")), {"a": one}, {"a": running(one)}, History())
     text = plan_text(refused, "tailgit apply")
     assert "This can't be applied:\n  - a: applied is 1111111" in text
     assert "tailgit apply" not in text
@@ -105,7 +110,7 @@ def test_the_headline_starts_where_the_nodes_that_change_are() -> None:
         "b": running(bundle("b", hosts="y\n")),
     }
     net = tailnet(device("a"), device("b"))
-    text = plan_text(make(net, wanted, seen, COMMIT, ANCESTOR), "x")
+    text = plan_text(planned(net, wanted, seen), "x")
     assert text.startswith('acme: 1111111 -> 2222222 "Postgres for data"\n')
 
 
@@ -155,11 +160,10 @@ def test_repeating_is_advised_only_where_it_can_help(
 
 def test_no_older_commit_is_nothing() -> None:
     """A fleet that never got anything starts from nothing."""
-    made = make(
+    made = planned(
         tailnet(device("a")),
         {"a": bundle("a", hosts="x\n")},
         {"a": fresh("a")},
-        COMMIT,
         History(),
     )
     assert plan_text(made, "x").startswith("acme: nothing -> 2222222")

@@ -33,6 +33,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("render:render", "Show or write the files that nodes would get."),
     "plan": ("plan:plan", "Show what applying a commit would change on nodes."),
     "apply": ("apply:apply", "Bring a commit to the nodes, exactly as planned."),
+    "status": ("status:status", "Say which nodes have the commit, and which are well."),
+    "drift": ("drift:drift", "Say what nodes run other than what was applied to them."),
+    "suspend": (
+        "suspending:suspend",
+        "Let nodes take nothing new until a time that you name.",
+    ),
+    "resume": ("suspending:resume", "End the suspension of nodes before its time."),
+    "log": ("logs:log", "Show what was done on a node, from its own log."),
+    "history": ("logs:history", "Show who applied what when, from git."),
     "rollback": (
         "rollback:rollback",
         "Bring the fleet, or one node, back to what it had before.",

@@ -13,24 +13,30 @@ from tailgit.cli.carrying import (
     BreakLock,
     ConfirmTimeout,
     Manner,
+    Probed,
     SigningKey,
     Yes,
     carry_out,
     must_ask,
     refused,
+    who,
 )
 from tailgit.cli.fleet import (
+    SHARE,
     Allow,
     Canary,
     Commit,
     Identity,
     Only,
     Parallel,
+    SshConfig,
     WaveSize,
+    Ways,
     field,
     order_of,
 )
-from tailgit.cli.plan import apply_command
+from tailgit.cli.plan import Asked, apply_command
+from tailgit.cli.recording import RecordAt, before, written
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit, Refused, UsageError
 
@@ -57,12 +63,15 @@ def apply(
     format: Format = "text",  # noqa: A002
     only: Only = None,
     canary: Canary = "",
-    wave_size: WaveSize = "25%",
+    wave_size: WaveSize = SHARE,
     allow: Allow = None,
+    probe: Probed = False,
     confirm_timeout: ConfirmTimeout = 90,
     break_lock: BreakLock = None,
+    record: RecordAt = "",
     signing_key: SigningKey = None,
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """Bring a commit to the nodes, exactly as planned.
@@ -75,11 +84,13 @@ def apply(
     is, then wave after wave; a wave that does not end well is the last one. A switched
     node goes back by itself unless it is confirmed over a new connection. Ctrl-C
     finishes the nodes that are under way and begins no other; a second one leaves at
-    once, and the nodes under way go back by themselves.
+    once, and the nodes under way go back by themselves. What was applied is kept in
+    git (`tailgit history`); --record shares that.
 
     Exit: 0 every node has the commit, 1 the answer was no, 3 the tailnet is not
     valid, 4 refused, nothing was changed (--format json prints the plan that was),
-    5 a node was not reached, not applied or rolled back, 6 somebody else applies,
+    5 a node was not reached, not applied or rolled back, or the record was not
+    written, 6 somebody else applies,
     64 nobody is there to be asked.
 
     Example: tailgit apply --commit main --compiled "$REVIEWED" --format json
@@ -89,13 +100,15 @@ def apply(
     from tailgit.report.plan import applied_json, applied_text, plan_text
 
     kept = _read(planfile) if planfile else None
-    if kept and (commit is not None or only or canary or allow):
+    options = Asked(only or (), canary, wave_size, allow or ())
+    if kept and (commit is not None or options.words):
         raise UsageError(
             "a PLANFILE names its commit, its nodes, its order and its overrides",
-            "give --commit, --only, --canary and --allow to `tailgit plan`",
+            "give those options to `tailgit plan`",
         )
     asked = must_ask(kept or compiled or yes)
-    with field(repo, kept.commit.sha if kept else commit, identity, parallel) as nodes:
+    ways = Ways(identity, ssh_config, parallel)
+    with field(repo, kept.commit.sha if kept else commit, ways) as nodes:
         order = (
             order_of_file(kept)
             if kept
@@ -107,8 +120,10 @@ def apply(
                 allow=allow,
             )
         )
+        name = nodes.tailnet.name
+        known = before(repo, name, record, for_commit=nodes.commit)
         found = nodes.survey(order)
-        command = apply_command(repo, commit, planfile)
+        command = apply_command(repo, commit, planfile, options)
         objection = _objection(found.plan, kept, compiled)
         if kept and not objection:
             found = replace(found, plan=resumed(kept, found.plan))
@@ -118,11 +133,11 @@ def apply(
                 because = found.plan.refusals or (objection.message,)
                 sys.stdout.write(dumps(replace(found.plan, refusals=because)))
             raise objection
-        manner = Manner(asked, signing_key, confirm_timeout, break_lock or ())
+        manner = Manner(asked, signing_key, confirm_timeout, break_lock or (), probe)
         applied, signer = carry_out(nodes, found, manner)
-    text = applied_text(applied, apply_command(repo, commit, None), signer)
+    text = applied_text(applied, apply_command(repo, commit, None, options), signer)
     sys.stdout.write(applied_json(applied) if format == "json" else text)
-    return applied.exit
+    return written(known, applied, who(repo))
 
 
 def _read(file: Path) -> Plan:

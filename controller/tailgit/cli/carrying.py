@@ -20,6 +20,7 @@ from tailgit.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from tailgit.deploy.survey import Survey
+    from tailgit.deploy.switch import Trial
     from tailgit.plan.observed import Observed
     from tailgit.plan.outcome import Applied
     from tailgit.plan.plan import Plan
@@ -49,6 +50,14 @@ BreakLock = Annotated[
         "gives (repeatable). Whoever held it can't go on.",
     ),
 ]
+Probed = Annotated[
+    bool,
+    typer.Option(
+        "--probe",
+        help="Try the policy's tests for TCP between nodes that have the commit, after "
+        "each switch; a node where one fails goes back.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 
@@ -60,6 +69,7 @@ class Manner:
     signing_key: Path | None = None
     confirm_timeout: int = 90
     break_locks: Sequence[str] = ()
+    probe: bool = False
 
 
 def refused(refusals: Sequence[str]) -> Refused:
@@ -120,9 +130,18 @@ def carry_out(field: Field, found: Survey, manner: Manner) -> tuple[Applied, str
                 progress,
                 stop,
                 Terms(confirm=manner.confirm_timeout),
+                _trial(field, plan) if manner.probe else None,
             ).run()
 
     return field.runner.run(apply()), _in_words(key)
+
+
+def _trial(field: Field, plan: Plan) -> Trial:
+    from tailgit.plan.row import State
+    from tailgit.probe.trials import Trials
+
+    ready = {row.node for row in plan.rows if row.state is State.IN_SYNC}
+    return Trials(field.tailnet, field.fleet, ready)
 
 
 def _answered(found: Survey) -> dict[str, Observed]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailgit.cli import inventory, rotating
+from tailgit.cli import inventory, rotating, upgrading
 from tailgit.cli.fleet import agreed
 from tailgit.cli.tailnet import Repo, valid_tailnet
 from tailgit.errors import Refused, SourceError, UsageError
@@ -123,6 +123,7 @@ def enroll(
 app.command()(rotating.rotate)
 app.command()(inventory.rename)
 app.command()(inventory.remove)
+app.command()(upgrading.upgrade)
 
 
 def _device(tailnet: Tailnet, name: str) -> Device:

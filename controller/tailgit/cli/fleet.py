@@ -33,6 +33,14 @@ Identity = Annotated[
         "half the agent has. Else the agent's keys and those of ~/.ssh."
     ),
 ]
+SshConfig = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|none",
+        help="Where to read how nodes are reached (jump hosts, keys) instead of "
+        "~/.ssh/config and the system's; `none` reads nothing (docs/ssh.md).",
+    ),
+]
 Parallel = Annotated[
     int, typer.Option(min=1, max=512, help="How many nodes are asked at a time.")
 ]
@@ -64,6 +72,28 @@ Allow = Annotated[
 ]
 
 
+SHARE = "25%"
+"""What a wave has of the nodes unless somebody says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How nodes are reached: the keys, the ssh config, how many at a time."""
+
+    identity: Path | None = None
+    ssh_config: str | None = None
+    parallel: int = 32
+
+    def executor(self) -> Executor:
+        """What opens the connections; raises `SourceError` for a file that is none."""
+        from tailgit.deploy import sshconfig
+        from tailgit.deploy.identity import identity
+        from tailgit.deploy.ssh import AsyncSsh
+
+        config = sshconfig.read(self.ssh_config)
+        return AsyncSsh(identity(self.identity), config=config)
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A tailnet's nodes as one command sees them: the loop that asks, the contacts."""
@@ -79,7 +109,7 @@ class Field:
         """The plan for the commit, with progress on stderr."""
         from tailgit.deploy.survey import survey
 
-        args = self.repo, self.tailnet, self.commit, self.fleet, _observation, order
+        args = self.repo, self.tailnet, self.commit, self.fleet, observation, order
         return self.runner.run(survey(*args))
 
 
@@ -87,8 +117,7 @@ class Field:
 def field(
     repo: Path,
     commit: str | None,
-    identity: Path | None,
-    parallel: int,
+    ways: Ways,
     *,
     passed_over: Collection[str] = (),
 ) -> Iterator[Field]:
@@ -104,7 +133,7 @@ def field(
         raise Refused("there is no tailnet in this commit")
     if commit in (None, "HEAD"):
         _say_what_is_not_committed(repo, loaded.root)
-    fleet = Fleet(connector(identity), loaded.tailnet.name, parallel=parallel)
+    fleet = Fleet(ways.executor(), loaded.tailnet.name, parallel=ways.parallel)
     with asyncio.Runner() as runner:
         try:
             yield Field(repo, loaded, loaded.tailnet, loaded.commit, runner, fleet)
@@ -112,20 +141,12 @@ def field(
             runner.run(fleet.close())
 
 
-def connector(identity: Path | None) -> Executor:
-    """How nodes are reached, with the keys that `--identity` chooses."""
-    from tailgit.deploy import identity as keys
-    from tailgit.deploy.ssh import AsyncSsh
-
-    return AsyncSsh(keys.identity(identity))
-
-
 def order_of(
     tailnet: Tailnet,
     *,
     only: Sequence[str] | None = None,
     canary: str = "",
-    wave_size: str = "25%",
+    wave_size: str = SHARE,
     allow: Sequence[str] | None = None,
 ) -> Order:
     """What the options of plan and apply ask for; raises `UsageError`."""
@@ -194,7 +215,7 @@ def progress(node: str, what: str) -> None:
     print(f"  {shown(node)}: {shown(what)}", file=sys.stderr, flush=True)
 
 
-def _observation(node: str, what: str) -> None:
+def observation(node: str, what: str) -> None:
     """Progress of an observation: what goes well stands in the plan anyway."""
     if what != "observed":
         progress(node, what)

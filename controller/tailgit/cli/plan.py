@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +13,16 @@ import typer
 
 from tailgit.cli.carrying import refused
 from tailgit.cli.fleet import (
+    SHARE,
     Allow,
     Canary,
     Commit,
     Identity,
     Only,
     Parallel,
+    SshConfig,
     WaveSize,
+    Ways,
     field,
     order_of,
 )
@@ -39,9 +44,10 @@ def plan(
     ] = False,
     only: Only = None,
     canary: Canary = "",
-    wave_size: WaveSize = "25%",
+    wave_size: WaveSize = SHARE,
     allow: Allow = None,
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """Show what applying a commit would change on nodes.
@@ -68,14 +74,15 @@ def plan(
     from tailgit.plan.file import dumps
     from tailgit.report.plan import plan_text
 
-    with field(repo, commit, identity, parallel) as nodes:
-        asked = order_of(
+    with field(repo, commit, Ways(identity, ssh_config, parallel)) as nodes:
+        order = order_of(
             nodes.tailnet, only=only, canary=canary, wave_size=wave_size, allow=allow
         )
-        made = nodes.survey(asked).plan
+        made = nodes.survey(order).plan
     if out is not None and not made.refusals:
         _keep(out, dumps(made))
-    text = plan_text(made, apply_command(repo, commit, out))
+    asked = Asked(only or (), canary, wave_size, allow or ())
+    text = plan_text(made, apply_command(repo, commit, out, asked))
     sys.stdout.write(dumps(made) if format == "json" else text)
     if made.refusals:
         raise refused(made.refusals)
@@ -84,13 +91,33 @@ def plan(
     return Exit.CHANGES if detailed_exitcode and made.steps else Exit.DONE
 
 
-def apply_command(repo: Path, commit: str | None, out: Path | None) -> str:
-    """The command line that applies what was planned."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of a plan that an apply has to repeat to mean the same."""
+
+    only: Sequence[str] = ()
+    canary: str = ""
+    wave_size: str = SHARE
+    allow: Sequence[str] = ()
+
+    @property
+    def words(self) -> list[str]:
+        words = [word for each in self.only for word in ("--only", each)]
+        words += ["--canary", self.canary] if self.canary else []
+        words += ["--wave-size", self.wave_size] if self.wave_size != SHARE else []
+        return words + [word for each in self.allow for word in ("--allow", each)]
+
+
+def apply_command(
+    repo: Path, commit: str | None, out: Path | None, asked: Asked
+) -> str:
+    """The command line that applies what was planned; a plan file has the options."""
     words = ["tailgit", "apply"]
     if out is not None:
         words.append(str(out))
-    elif commit is not None:
-        words += ["--commit", commit]
+    else:
+        words += ["--commit", commit] if commit is not None else []
+        words += asked.words
     if repo != Path():
         words += ["--repo", str(repo)]
     return shlex.join(words)

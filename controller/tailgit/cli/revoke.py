@@ -20,7 +20,16 @@ from tailgit.cli.carrying import (
     must_ask,
 )
 from tailgit.cli.edits import would_break
-from tailgit.cli.fleet import Allow, Field, Identity, Parallel, agreed, field
+from tailgit.cli.fleet import (
+    Allow,
+    Field,
+    Identity,
+    Parallel,
+    SshConfig,
+    Ways,
+    agreed,
+    field,
+)
 from tailgit.cli.tailnet import Repo
 from tailgit.errors import Exit, Refused, SourceError, TailgitError
 from tailgit.model.codes import OF_TESTS
@@ -58,6 +67,7 @@ def revoke(
     break_lock: BreakLock = None,
     signing_key: SigningKey = None,
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """Take all access from a device or a person, everywhere.
@@ -89,7 +99,8 @@ def revoke(
         print("Next:  tailgit revoke " + shown(name) + " again brings it to the nodes")
         return Exit.DONE
     manner = Manner(False, signing_key, confirm_timeout, break_lock or ())
-    with field(repo, commit, identity, parallel, passed_over=OF_TESTS) as nodes:
+    ways = Ways(identity, ssh_config, parallel)
+    with field(repo, commit, ways, passed_over=OF_TESTS) as nodes:
         work = _Work(nodes, made, manner, reason or "revoked", tuple(allow or ()))
         left = work.until_nobody(time.monotonic() + wait)
         work.farewell()

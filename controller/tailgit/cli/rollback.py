@@ -20,12 +20,15 @@ from tailgit.cli.carrying import (
     refused,
 )
 from tailgit.cli.fleet import (
+    SHARE,
     Allow,
     Canary,
     Field,
     Identity,
     Parallel,
+    SshConfig,
     WaveSize,
+    Ways,
     field,
     order_of,
 )
@@ -57,12 +60,13 @@ def rollback(
     yes: Yes = False,
     format: Format = "text",  # noqa: A002
     canary: Canary = "",
-    wave_size: WaveSize = "25%",
+    wave_size: WaveSize = SHARE,
     allow: Allow = None,
     confirm_timeout: ConfirmTimeout = 90,
     break_lock: BreakLock = None,
     signing_key: SigningKey = None,
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     parallel: Parallel = 32,
 ) -> Exit:
     """Bring the fleet, or one node, back to what it had before.
@@ -93,7 +97,8 @@ def rollback(
         )
     asked = must_ask(yes, "give --yes, and --to COMMIT or NODE --to GENERATION")
     manner = Manner(asked, signing_key, confirm_timeout, break_lock or ())
-    with field(repo, None, identity, parallel, passed_over=OF_TESTS) as present:
+    ways = Ways(identity, ssh_config, parallel)
+    with field(repo, None, ways, passed_over=OF_TESTS) as present:
         order = replace(
             order_of(present.tailnet, canary=canary, wave_size=wave_size, allow=allow),
             kind="rollback",

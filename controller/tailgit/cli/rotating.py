@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from tailgit.cli.edits import DryRun, carry_out, would_break
-from tailgit.cli.fleet import Identity, connector
+from tailgit.cli.fleet import Identity, SshConfig, Ways
 from tailgit.cli.tailnet import Repo, valid_tailnet
 from tailgit.errors import Refused, UsageError
 from tailgit.model.near import meant
@@ -43,6 +43,7 @@ def rotate(
         ),
     ] = None,
     identity: Identity = None,
+    ssh_config: SshConfig = None,
     dry_run: DryRun = False,
 ) -> None:
     """Give a machine another WireGuard key, in two steps.
@@ -66,12 +67,13 @@ def rotate(
         raise UsageError("--public-key begins a rotation; --finish knows the key")
     tailnet = valid_tailnet(repo)
     device = _device(tailnet, name)
+    ways = Ways(identity, ssh_config)
     if abort:
         change, lines = _aborted(repo, device)
     elif finish:
-        change, lines = _finished(repo, tailnet, device, identity)
+        change, lines = _finished(repo, tailnet, device, ways)
     else:
-        change, lines = _staged(repo, tailnet, device, identity, public_key)
+        change, lines = _staged(repo, tailnet, device, ways, public_key)
     carry_out(change, dry_run=dry_run, summary=lambda: lines)
 
 
@@ -93,7 +95,7 @@ def _staged(
     repo: Path,
     tailnet: Tailnet,
     device: Device,
-    identity: Path | None,
+    ways: Ways,
     public_key: str | None,
 ) -> tuple[Change, list[str]]:
     """The change that announces the next key."""
@@ -108,7 +110,7 @@ def _staged(
         )
     if public_key is None:
         _reachable(device, f"tailgit device rotate {name} --public-key KEY")
-        key = _asked(tailnet, device, identity, lambda at: spare_key(at, device))
+        key = _asked(tailnet, device, ways, lambda at: spare_key(at, device))
     else:
         key = public_key
     if device.next_public_key not in (None, key):
@@ -127,7 +129,7 @@ def _staged(
 
 
 def _finished(
-    repo: Path, tailnet: Tailnet, device: Device, identity: Path | None
+    repo: Path, tailnet: Tailnet, device: Device, ways: Ways
 ) -> tuple[Change, list[str]]:
     """The change after which the next key is the key, if the device really has it."""
     from tailgit.deploy.rotation import has_key
@@ -141,7 +143,7 @@ def _finished(
     note = []
     if device.delivery is Delivery.SSH:
         _reachable(device, "")
-        if not _asked(tailnet, device, identity, lambda at: has_key(at, key)):
+        if not _asked(tailnet, device, ways, lambda at: has_key(at, key)):
             raise Refused(
                 f"{name} does not have the private half of its nextPublicKey {key}",
                 f"tailgit device rotate {name} --abort, then begin again",
@@ -188,7 +190,7 @@ def _reachable(device: Device, by_hand: str) -> None:
 def _asked(
     tailnet: Tailnet,
     device: Device,
-    identity: Path | None,
+    ways: Ways,
     question: Callable[[Contact], Awaitable[T]],
 ) -> T:
     """One question to the device; raises a `NodeError`."""
@@ -199,7 +201,7 @@ def _asked(
     assert login is not None
 
     async def ask() -> T:
-        contact = Contact(connector(identity), tailnet.name, login)
+        contact = Contact(ways.executor(), tailnet.name, login)
         try:
             return await question(contact)
         finally:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tailgit.deploy.delivery import Delivery
 from tailgit.deploy.fleet import Fleet
 from tailgit.deploy.observe import Progress
-from tailgit.deploy.stage import Staged, stage_all, unlock_all
+from tailgit.deploy.stage import Staged, lost, stage_all, unlock_all
 from tailgit.deploy.switch import Terms, Trial, Turn
 from tailgit.plan.observed import Observed
 from tailgit.plan.order import Wave
@@ -73,8 +73,9 @@ class Applying:
         begun = outcomes.keys() | staged.failed.keys()
         waiting = {n: g for n, g in staged.numbers.items() if n not in begun}
         # A switch that failed at once ended the node's work, but not our lock on it.
-        left = {n: 0 for n, o in outcomes.items() if o.result in _STILL_LOCKED}
-        await unlock_all({**waiting, **left}, self.fleet, self.token)
+        left = (n for n, o in outcomes.items() if o.result in _STILL_LOCKED)
+        held = (*waiting, *left, *lost(staged.failed))
+        await unlock_all(held, self.fleet, self.token)
         outcomes |= {n: Outcome(n, Result.NOT_STARTED, message=why) for n in waiting}
         return outcomes
 

@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from tailgit.deploy.fleet import Contact
 from tailgit.deploy.hostkey import fingerprint, host_keys
+from tailgit.deploy.jump import Ways
 from tailgit.deploy.observe import observe
 from tailgit.deploy.request import understood
 from tailgit.deploy.ssh import Executor, Login
@@ -42,14 +43,16 @@ class Keys:
         ).encode()
 
 
-async def find_host_key(node: str, host: str, port: int, wanted: str | None) -> str:
+async def find_host_key(
+    node: str, host: str, port: int, wanted: str | None, ways: Ways | None = None
+) -> str:
     """The host key (`TYPE BASE64`) of a machine that is not pinned yet.
 
     `wanted` is a fingerprint `SHA256:…` that it must have, whatever its type; None
     takes the best key, for a person to judge. Raises `HostKeyMismatch`, `Unreachable`.
     """
     offered: list[str] = []
-    async for key in host_keys(node, host, port):
+    async for key in host_keys(node, host, port, ways):
         if wanted is None or fingerprint(key).split()[1] == wanted:
             return key
         offered.append(fingerprint(key))

@@ -49,15 +49,13 @@ class Contact:
             raise
 
     async def ask_twice(self, verb: str, *words: str, stdin: bytes = b"") -> Answer:
-        """The same for a request that may be repeated: a connection that was kept and
-        turns out to be dead is made anew, once."""
-        kept = self._session is not None
+        """The same for a request that may be repeated: where the connection breaks, or
+        was dead already, it is asked once more over a new one."""
+        await self._connected()
         try:
             return await self.ask(verb, *words, stdin=stdin)
         except Unreachable:
-            if not kept:
-                raise
-        return await self.ask(verb, *words, stdin=stdin)
+            return await self.ask(verb, *words, stdin=stdin)
 
     async def hang_up(self) -> None:
         """Close the connection; the next request opens a new one."""
@@ -103,6 +101,16 @@ class Fleet:
             finally:
                 if len(self._contacts) > KEPT:
                     await contact.hang_up()
+
+    @asynccontextmanager
+    async def aside(self, node: str) -> AsyncIterator[Contact]:
+        """A further connection to a node, for whoever is at another one already."""
+        known = self._contacts[node]
+        contact = Contact(self._executor, self.tailnet, known.login)
+        try:
+            yield contact
+        finally:
+            await contact.hang_up()
 
     async def close(self) -> None:
         """Hang up everywhere; the fleet may be used again."""

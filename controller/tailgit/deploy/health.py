@@ -8,10 +8,7 @@ anew, gets none of them back is cut off, however right its files are.
 from __future__ import annotations
 
 from tailgit.plan.observed import Observed
-
-ALIVE = 180
-"""Seconds after a handshake in which WireGuard takes a session for alive (REJECT_AFTER
-_TIME of the protocol)."""
+from tailgit.plan.standing import ALIVE
 
 
 def had_sessions(seen: Observed) -> bool:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from tailgit.deploy.failure import cause
 from tailgit.deploy.identity import short
-from tailgit.deploy.ssh import CONNECT_SECONDS, HOST_KEY_TYPES, Login, cause
+from tailgit.deploy.jump import Ways
+from tailgit.deploy.keychain import Keychain
+from tailgit.deploy.ssh import Login
+from tailgit.deploy.sshconfig import read
+from tailgit.deploy.trust import HOST_KEY_TYPES
 
 
-async def host_keys(node: str, host: str, port: int) -> AsyncIterator[str]:
+async def host_keys(
+    node: str, host: str, port: int, ways: Ways | None = None
+) -> AsyncIterator[str]:
     """The host keys (`TYPE BASE64`) of an unknown machine, by descending preference.
 
     One connection for each: it ends after the key exchange, nothing is authenticated.
@@ -17,19 +24,22 @@ async def host_keys(node: str, host: str, port: int) -> AsyncIterator[str]:
     """
     import asyncssh
 
+    ways = ways or Ways(read(None), Keychain())
+    login = Login(node, host, port, "", "")
+    settings = await ways.settings(login.destination)
+    seconds = ways.seconds(settings)
     rest, found = list(HOST_KEY_TYPES), False
     while rest:
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                key = await asyncssh.get_server_host_key(
-                    host, port, server_host_key_algs=rest, config=None
-                )
-        except (OSError, asyncssh.Error) as error:
-            if found:
-                return  # it has none of the types that are left, and hangs up
-            raise cause(
-                Login(node, host, port, "", ""), error, CONNECT_SECONDS
-            ) from None
+        async with ways.to(node, settings, host, port) as way:
+            try:
+                async with asyncio.timeout(seconds):
+                    key = await asyncssh.get_server_host_key(
+                        host, port, server_host_key_algs=rest, config=None, **way
+                    )
+            except (OSError, asyncssh.Error) as error:
+                if found:
+                    return  # it has none of the types that are left, and hangs up
+                raise cause(login, error, seconds) from None
         if key is None:
             return
         found = True

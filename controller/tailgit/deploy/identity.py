@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tailgit.errors import LoginRefused, SourceError
+from tailgit.errors import SourceError
 
 if TYPE_CHECKING:
     import asyncssh
@@ -19,11 +20,13 @@ class Identity:
 
     `private` is a loaded private key, `agent` the public half (`TYPE BASE64`) of one
     that the agent holds; with neither, all of the agent's keys and the unencrypted
-    ones of `~/.ssh` are offered, as ssh does.
+    ones of `~/.ssh` are offered, as ssh does. `certificates` are those that lie beside
+    the key.
     """
 
     private: asyncssh.SSHKey | None = None
     agent: str = ""
+    certificates: tuple[asyncssh.SSHCertificate, ...] = ()
 
 
 def identity(file: Path | None) -> Identity:
@@ -36,12 +39,13 @@ def identity(file: Path | None) -> Identity:
 
     if file is None:
         return Identity()
+    beside = certificates(file)
     try:
-        return Identity(asyncssh.read_private_key(file))
+        return Identity(asyncssh.read_private_key(file), certificates=beside)
     except OSError as error:
         raise SourceError(f"{file}: {error.strerror}") from None
     except asyncssh.KeyImportError as error:
-        public = _public(file) or _public(Path(f"{file}.pub"))
+        public = public_half(file) or public_half(Path(f"{file}.pub"))
         if public is None and "assphrase" in str(error):
             raise SourceError(
                 f"{file} is encrypted and there is no {file.name}.pub beside it",
@@ -49,16 +53,34 @@ def identity(file: Path | None) -> Identity:
             ) from None
         if public is None:
             raise SourceError(f"{file} is not an SSH key: {error}") from None
-    return Identity(agent=public)
+    return Identity(agent=short(public), certificates=beside)
 
 
-def _public(file: Path) -> str | None:
-    """The public key (`TYPE BASE64`) in `file`, None if there is none."""
+def public_half(file: Path) -> asyncssh.SSHKey | None:
+    """The public key in `file`, or the one that it certifies; None if there is none."""
     import asyncssh
 
     try:
-        return short(asyncssh.read_public_key(file))
+        return asyncssh.read_public_key(file)
     except (asyncssh.KeyImportError, OSError):
+        found = certificate(file)
+        return found.key if found else None
+
+
+def certificates(file: Path) -> tuple[asyncssh.SSHCertificate, ...]:
+    """The certificate that lies beside a key's file, as ssh-keygen puts it there."""
+    plain = str(file).removesuffix(".pub").removesuffix("-cert")
+    found = certificate(Path(f"{plain}-cert.pub"))
+    return (found,) if found else ()
+
+
+def certificate(file: Path) -> asyncssh.SSHCertificate | None:
+    """The certificate in `file`; None if there is none, or one that can't be read."""
+    import asyncssh
+
+    try:
+        return asyncssh.read_certificate(file)
+    except (asyncssh.KeyImportError, OSError, ValueError):
         return None
 
 
@@ -67,40 +89,34 @@ def short(key: asyncssh.SSHKey) -> str:
     return " ".join(key.export_public_key().decode().split()[:2])
 
 
-async def offer(identity: Identity, node: str, stack: AsyncExitStack) -> dict[str, Any]:
-    """The keys for one connection, as options of asyncssh; `stack` outlives it."""
-    if identity.private is not None:
-        return {"client_keys": [identity.private], "agent_path": None}
-    if not identity.agent:
-        return {"client_keys": ()}
-    # Handed over as the only key: `agent_identities` would still offer ~/.ssh.
-    keys = await _held(identity.agent, stack)
-    if not keys:
-        raise LoginRefused(
-            node,
-            "the key to log in with is not in the SSH agent",
-            "add it with ssh-add, or give an unencrypted one with --identity",
-        )
-    return {"client_keys": keys, "agent_path": None}
-
-
 async def at_hand(identity: Identity) -> bool:
     """Whether the private half is here, in a file or in the agent."""
-    if not identity.agent:
-        return True
-    async with AsyncExitStack() as stack:
-        return bool(await _held(identity.agent, stack))
-
-
-async def _held(public: str, stack: AsyncExitStack) -> list[asyncssh.SSHKeyPair]:
-    """The agent's pair for a public key: one or none, also where no agent runs."""
     import asyncssh
 
-    wanted = asyncssh.import_public_key(public).public_data
+    if not identity.agent:
+        return True
+    wanted = asyncssh.import_public_key(identity.agent).public_data
+    async with agent("") as keys:
+        return any(key.key_public_data == wanted for key in keys)
+
+
+@asynccontextmanager
+async def agent(path: str) -> AsyncIterator[tuple[asyncssh.SSHKeyPair, ...]]:
+    """The keys and certificates of the agent at `path`, empty for `SSH_AUTH_SOCK`;
+    none where no agent runs."""
+    import asyncssh
+
     try:
-        agent = await asyncssh.connect_agent()
-        stack.push_async_callback(agent.wait_closed)
-        stack.callback(agent.close)
-        return list(await agent.get_keys(identities=[wanted]))
+        client = await asyncssh.connect_agent(path)
     except (OSError, ValueError):
-        return []
+        yield ()
+        return
+    try:
+        try:
+            keys = tuple(await client.get_keys())
+        except (OSError, ValueError, EOFError):
+            keys = ()
+        yield keys
+    finally:
+        client.close()
+        await client.wait_closed()

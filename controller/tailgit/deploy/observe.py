@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from tailgit.deploy.answer import Answer
 from tailgit.deploy.fleet import Contact, Fleet
@@ -24,6 +25,7 @@ Progress = Callable[[str, str], None]
 _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TOKEN = re.compile(r"[0-9a-f]{16}")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_LAST = 253_402_300_799  # the end of the year 9999
 _PARTS = ("filter", "peers", "addresses", "routes", "names")
 
 
@@ -59,7 +61,7 @@ def observed(node: str, answer: Answer) -> Observed:
             node=node,
             version=answer.one("version"),
             script=answer.one("script"),
-            time=_count(answer.one("time")),
+            time=_epoch(answer.one("time")),
             public_keys=tuple(sorted(answer.every("publicKey"))),
             current=current,
             live=_number(answer.one("live")),
@@ -84,7 +86,7 @@ def observed(node: str, answer: Answer) -> Observed:
             hold=_hold(answer.maybe("lock")),
             suspended=_suspension(answer),
             behind=_word(answer.one("clock"), "ok", "behind") == "behind",
-            clock_high=_count(answer.one("clockHigh")),
+            clock_high=_epoch(answer.one("clockHigh")),
             free=_count(answer.one("free")),
             drift=answer.every("drift"),
         )
@@ -135,14 +137,26 @@ def _suspension(answer: Answer) -> Suspension | None:
     if until is None:
         return None
     by, reason = answer.one("suspendedBy"), answer.one("suspendedReason")
-    return Suspension(_count(until), by, reason)
+    return Suspension(_epoch(until), by, reason)
 
 
 def _instant(text: str) -> str:
-    """A time as envelopes write it: of one width, so it compares as text."""
-    if not _INSTANT.fullmatch(text):
+    """A time as envelopes write it: of one width, so it compares as text.
+
+    We count on from it (`deploy.delivery`), so it is one of the calendar, and has one
+    after it.
+    """
+    if not _INSTANT.fullmatch(text) or text >= "3000":
         raise ValueError("a time is none")
+    datetime.fromisoformat(text)
     return text
+
+
+def _epoch(text: str) -> int:
+    """Seconds of a time that a calendar has; others could not be shown."""
+    if _count(text) > _LAST:
+        raise ValueError("a time is beyond the calendar")
+    return int(text)
 
 
 def _peer(text: str) -> Peer:

@@ -7,7 +7,7 @@ from tailgit.deploy.ssh import Reply, Session
 from tailgit.errors import BadAnswer, NodeRefused
 from tailgit.model.text import shown
 
-SECONDS = {"stage": 180.0, "activate": 120.0, "rollback": 120.0}
+SECONDS = {"stage": 180.0, "activate": 120.0, "rollback": 120.0, "probe": 30.0}
 """Time limits; each holds the 20 seconds that a node waits for its own lock."""
 
 OTHERS = 60.0

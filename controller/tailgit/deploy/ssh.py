@@ -1,9 +1,10 @@
 """SSH to nodes: pinned host keys, one exec for each request, everything bounded.
 
-The host key stands in the repository, so there is no first use to trust, and neither
-`known_hosts` nor `~/.ssh/config` has a say: the same commit reaches the same machine
-from everywhere. Nothing is forwarded. What a node sends is read up to a limit, and
-whatever goes wrong becomes one of the `NodeError`s, with a sentence.
+The host key stands in the repository, so there is no first use to trust, and
+`known_hosts` has no say: the same commit reaches the same machine from everywhere.
+The operator's `~/.ssh/config` may say how to get there (deploy/jump.py), never who it
+is. Nothing is forwarded. What a node sends is read up to a limit, and whatever goes
+wrong becomes one of the `NodeError`s, with a sentence.
 
 `Executor` is the seam of the fan-out: what drives nodes only ever opens a `Session`
 and sends requests through it, so that a test can count them.
@@ -12,10 +13,6 @@ and sends requests through it, so that a test can count them.
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import re
-import socket
 from collections.abc import AsyncIterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -27,48 +24,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tailgit.deploy.answer import LARGEST
-from tailgit.deploy.identity import Identity, offer
-from tailgit.errors import (
-    BadAnswer,
-    HostKeyMismatch,
-    LoginRefused,
-    NodeError,
-    Unreachable,
-)
+from tailgit.deploy.destination import Destination
+from tailgit.deploy.failure import cause
+from tailgit.deploy.identity import Identity
+from tailgit.deploy.jump import ALWAYS, Ways, close
+from tailgit.deploy.keychain import Keychain
+from tailgit.deploy.limits import room_for_many
+from tailgit.deploy.sshconfig import Settings, SshConfig, read
+from tailgit.deploy.trust import trust
+from tailgit.errors import BadAnswer, LoginRefused
 from tailgit.model.tailnet import Device
 
 if TYPE_CHECKING:
     import asyncssh
 
-CONNECT_SECONDS = 15.0
-CLOSE_SECONDS = 2.0
-KEEPALIVE_SECONDS = 15
 STDERR_BYTES = 2000
-HOST_KEY_TYPES = (
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "rsa-sha2-512",
-    "rsa-sha2-256",
-)
-"""The host keys that are taken, the best first."""
-
-_PUBLIC_KEYS_ONLY: dict[str, Any] = {
-    "config": None,
-    "agent_forwarding": False,
-    "x11_forwarding": False,
-    "compression_algs": None,
-    "preferred_auth": "publickey",
-    "password_auth": False,
-    "kbdint_auth": False,
-    "host_based_auth": False,
-    "gss_host": None,
-    "gss_auth": False,
-    "gss_kex": False,
-    "x509_trusted_certs": None,
-}
-"""Options of every connection: no other way to log in, nothing forwarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +56,12 @@ class Login:
     host_key: str
     host_cas: tuple[str, ...] = ()
     principal: str = ""
+
+    @property
+    def destination(self) -> Destination:
+        """What `Host` patterns of the operator's SSH configuration are matched with."""
+        names = dict.fromkeys(filter(None, (self.host, self.node, self.principal)))
+        return Destination(tuple(names), self.port, self.user)
 
     @property
     def where(self) -> str:
@@ -126,37 +102,62 @@ def login_of(device: Device) -> Login | None:
 
 
 class AsyncSsh:
-    """The `Executor` over asyncssh."""
+    """The `Executor` over asyncssh.
+
+    `config` is what is read of the operator's SSH configuration, by default what ssh
+    itself reads. `connect_seconds` goes before its ConnectTimeout.
+    """
 
     def __init__(
-        self, identity: Identity, *, connect_seconds: float = CONNECT_SECONDS
+        self,
+        identity: Identity,
+        *,
+        connect_seconds: float | None = None,
+        config: SshConfig | None = None,
     ) -> None:
         self._identity = identity
-        self._seconds = connect_seconds
+        self._keychain = Keychain()
+        if config is None:
+            config = read(None)
+        self.ways = Ways(config, self._keychain, connect_seconds)
+        room_for_many()
 
     @asynccontextmanager
     async def connect(self, login: Login) -> AsyncIterator[Session]:
-        import asyncssh
-
-        trust = _trust(login)
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(self._seconds):
-                    connection = await asyncssh.connect(
-                        login.host,
-                        login.port,
-                        username=login.user,
-                        **trust,
-                        keepalive_interval=KEEPALIVE_SECONDS,
-                        **_PUBLIC_KEYS_ONLY,
-                        **await offer(self._identity, login.node, stack),
-                    )
-            except (OSError, asyncssh.Error) as error:
-                raise cause(login, error, self._seconds) from None
+        known = trust(login)
+        settings = await self.ways.settings(login.destination)
+        async with self.ways.to(login.node, settings, login.host, login.port) as way:
+            connection = await self._connection(login, settings, {**known, **way})
             try:
                 yield _Connection(login, connection)
             finally:
-                await _close(connection)
+                await close(connection)
+
+    async def _connection(
+        self, login: Login, settings: Settings, options: dict[str, Any]
+    ) -> asyncssh.SSHClientConnection:
+        import asyncssh
+
+        seconds = self.ways.seconds(settings)
+        try:
+            async with asyncio.timeout(seconds), AsyncExitStack() as stack:
+                keys = await self._keychain.offer(self._identity, settings, stack)
+                if not keys and self._identity.agent:
+                    raise LoginRefused(
+                        login.node,
+                        "the key to log in with is not in the SSH agent",
+                        "add it with ssh-add, or give an unencrypted one with "
+                        "--identity",
+                    )
+                return await asyncssh.connect(
+                    login.host,
+                    login.port,
+                    username=login.user,
+                    client_keys=keys or None,
+                    **{**ALWAYS, **options},
+                )
+        except (OSError, asyncssh.Error) as error:
+            raise cause(login, error, seconds) from None
 
 
 class _Connection:
@@ -176,33 +177,43 @@ class _Connection:
             raise cause(self._login, error, seconds) from None
 
     async def _exec(self, command: str, stdin: bytes) -> Reply:
+        import asyncssh
+
         process = await self._connection.create_process(command, encoding=None)
         try:
             # All three at once: a node may answer before it has read everything, and
             # a pipe that nobody empties would stop the others.
             sending = asyncio.create_task(_send(process.stdin, stdin))
-            reading = asyncio.create_task(_beginning(process.stderr))
+            answer = asyncio.create_task(self._bounded(process.stdout))
+            noise = asyncio.create_task(self._bounded(process.stderr, STDERR_BYTES))
             try:
-                stdout = await self._bounded(process.stdout)
-                return Reply(stdout, await reading)
+                stdout, stderr = await asyncio.gather(answer, noise)
+                await asyncio.sleep(0)  # for a goodbye that came with the end
+                if self._connection.is_closed():
+                    raise asyncssh.ConnectionLost("")
+                return Reply(stdout, stderr)
             finally:
-                for task in (sending, reading):
+                for task in (sending, answer, noise):
                     task.cancel()
-                await asyncio.gather(sending, reading, return_exceptions=True)
+                await asyncio.gather(sending, answer, noise, return_exceptions=True)
         finally:
             process.close()
 
-    async def _bounded(self, stream: asyncssh.SSHReader[bytes]) -> bytes:
+    async def _bounded(
+        self, stream: asyncssh.SSHReader[bytes], keep: int = LARGEST
+    ) -> bytes:
+        """The first `keep` bytes of a stream that is read to its end."""
         parts: list[bytes] = []
         size = 0
         while chunk := await stream.read(65536):
+            if size < keep:
+                parts.append(chunk)
             size += len(chunk)
             if size > LARGEST:
                 raise BadAnswer(
                     self._login.node, f"it answers with more than {LARGEST} bytes"
                 )
-            parts.append(chunk)
-        return b"".join(parts)
+        return b"".join(parts)[:keep]
 
 
 async def _send(stream: asyncssh.SSHWriter[bytes], data: bytes) -> None:
@@ -212,142 +223,3 @@ async def _send(stream: asyncssh.SSHWriter[bytes], data: bytes) -> None:
             stream.write(data[start : start + 65536])
             await stream.drain()
         stream.write_eof()
-
-
-async def _beginning(stream: asyncssh.SSHReader[bytes]) -> bytes:
-    """The first bytes of a stream that is read to its end."""
-    kept = b""
-    while chunk := await stream.read(65536):
-        kept = (kept + chunk)[:STDERR_BYTES]
-    return kept
-
-
-def _trust(login: Login) -> dict[str, Any]:
-    """asyncssh's options for the one host key, or the host CAs, that are taken."""
-    import asyncssh
-
-    field = "ssh.hostKey" if login.host_key else "tailnet.hostCA"
-    try:
-        if login.host_key:
-            pinned = asyncssh.import_public_key(login.host_key)
-            algorithms = _host_key_algorithms(pinned)
-            return {
-                "known_hosts": ([pinned], [], []),
-                "server_host_key_algs": algorithms,
-            }
-        return {
-            "known_hosts": (
-                [],
-                list(map(asyncssh.import_public_key, login.host_cas)),
-                [],
-            ),
-            # Bare keys last, so that a machine without a certificate is told apart from
-            # one that breaks off; none of them is trusted.
-            "server_host_key_algs": [
-                *(f"{kind}-cert-v01@openssh.com" for kind in HOST_KEY_TYPES),
-                *HOST_KEY_TYPES,
-            ],
-            "host_key_alias": login.principal,
-        }
-    except asyncssh.KeyImportError:
-        message = f"its {field} in the repository is not a public key"
-        raise HostKeyMismatch(login.node, message) from None
-
-
-def _host_key_algorithms(pinned: asyncssh.SSHKey) -> list[str]:
-    """The pinned key's first, then all others: a machine that has no key of that type
-    shall show what it has, to be told apart from one that breaks off."""
-    kind = pinned.get_algorithm()
-    own = [
-        k for k in HOST_KEY_TYPES if k == kind or (kind, k[:3]) == ("ssh-rsa", "rsa")
-    ]
-    return [*own, *(k for k in HOST_KEY_TYPES if k not in own)]
-
-
-async def _close(connection: asyncssh.SSHClientConnection) -> None:
-    """Say goodbye; a peer that hangs does not hold us."""
-    import asyncssh
-
-    connection.close()
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await connection.wait_closed()
-    except (OSError, asyncssh.Error):
-        connection.abort()
-
-
-def cause(login: Login, error: Exception, seconds: float) -> NodeError:
-    """The `NodeError` that an error of asyncssh or of the system stands for."""
-    import asyncssh
-
-    node, where = login.node, login.where
-    match error:
-        case asyncssh.HostKeyNotVerifiable():
-            return _other_host_key(login)
-        case asyncssh.KeyExchangeFailed() if "host key" in error.reason:
-            return _other_host_key(login)
-        case asyncssh.PermissionDenied():
-            return LoginRefused(
-                node,
-                f"{where} does not let {login.user} in with our key",
-                "choose the key with --identity; "
-                "`tailgit device enroll` installs the controller's",
-            )
-        case asyncssh.DisconnectError() if "authentication failures" in error.reason:
-            return LoginRefused(
-                node,
-                f"{where} was offered more keys than it wants to try",
-                "choose one with --identity",
-            )
-        case TimeoutError():
-            return Unreachable(node, f"no answer from {where} within {seconds:.0f} s")
-        case asyncssh.ConnectionLost():
-            return Unreachable(node, f"{where} closed the connection")
-        case asyncssh.Error():
-            return Unreachable(node, f"{where}: {error.reason}")
-        case OSError():
-            return Unreachable(node, _system(login, error))
-    raise error
-
-
-def _system(login: Login, error: OSError) -> str:
-    """What an error of the system means for who wants to reach a node.
-
-    asyncio puts a text of its own in the place of the system's, and one without any
-    number around the errors of several addresses, so the number is looked for.
-    """
-    if isinstance(error, socket.gaierror):
-        return f"{login.host} has no address here: {error.strerror}"
-    inside = re.search(r"\[Errno (\d+)\]", str(error))
-    number = error.errno or (int(inside[1]) if inside else None)
-    match number:
-        case errno.ECONNREFUSED:
-            return f"{login.where} refuses the connection"
-        case errno.ECONNRESET | errno.EPIPE:
-            return f"{login.where} closed the connection"
-        case errno.ENETUNREACH | errno.EHOSTUNREACH:
-            return f"there is no way from here to {login.host}"
-        case errno.ETIMEDOUT:
-            return f"no answer from {login.where}"
-        case errno.EACCES | errno.EPERM:
-            return f"this machine's own rules forbid to connect to {login.where}"
-        case None:
-            return f"{login.where}: {error}"
-    return f"{login.where}: {os.strerror(number)}"
-
-
-def _other_host_key(login: Login) -> HostKeyMismatch:
-    if not login.host_key:
-        return HostKeyMismatch(
-            login.node,
-            f"{login.where} shows no valid certificate for {login.principal} by the "
-            "repository's tailnet.hostCA",
-            "sign its host key for that name, or pin the key as the device's "
-            "ssh.hostKey",
-        )
-    return HostKeyMismatch(
-        login.node,
-        f"{login.where} has another host key than the repository's ssh.hostKey",
-        "if the machine was made anew, take ssh.hostKey out and enrol it again; "
-        "else somebody is between you and it",
-    )

@@ -10,7 +10,7 @@ named.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tailgit.deploy.answer import Answer
@@ -70,12 +70,17 @@ async def stage_all(
         await asyncio.gather(*map(one, others))
         held = next((e for e in errors if _code(e) == "locked"), None)
     if held is not None:
-        await unlock_all(numbers, fleet, token)
+        await unlock_all((*numbers, *lost(failed)), fleet, token)
         raise locked(held)
     return Staged(numbers, failed, any(_is_fatal(error) for error in errors))
 
 
-async def unlock_all(nodes: Mapping[str, int], fleet: Fleet, token: str) -> None:
+def lost(failed: Mapping[str, Outcome]) -> list[str]:
+    """Nodes that may have been staged and locked, the answer being lost."""
+    return [n for n, o in failed.items() if o.result is Result.UNREACHABLE]
+
+
+async def unlock_all(nodes: Iterable[str], fleet: Fleet, token: str) -> None:
     """Let go of nodes that were locked and are not switched; who can't be reached
     keeps the lock until somebody breaks it or the node is restarted."""
 

@@ -15,6 +15,7 @@ from tailgit.access.selectors import active_devices
 from tailgit.compile import Bundle, compile_tailnet
 from tailgit.deploy.fleet import Fleet
 from tailgit.deploy.observe import Progress, observe_all
+from tailgit.deploy.record import applied_of
 from tailgit.deploy.ssh import Login, login_of
 from tailgit.errors import NodeError, TailgitError
 from tailgit.load import load
@@ -37,11 +38,6 @@ class Survey:
     seen: Mapping[str, Observed | NodeError]
 
 
-def applied_ref(tailnet: str) -> str:
-    """The git ref that is the fleet's record: the last commit that every node got."""
-    return f"refs/tailgit/{tailnet}/applied"
-
-
 async def survey(
     path: Path,
     tailnet: Tailnet,
@@ -53,7 +49,7 @@ async def survey(
     """What bringing `tailnet`, read from commit `sha` of `path`, to its nodes means."""
     repository = Repo(path)
     bundles = compile_tailnet(tailnet)
-    applied = repository.ref(applied_ref(tailnet.name))
+    applied = applied_of(repository, tailnet.name)
     known = history(repository, path, sha, [applied] if applied else [], History())
     leaving = leaving_of(
         known.declared.get(applied), tailnet, known.before.get(applied)
@@ -94,9 +90,10 @@ def leaving_of(
     """Devices that `base` brought a bundle to and `head` does not have any more."""
     if base is None:
         return {}
-    stay = set(active_devices(head))
-    stay |= {old for name in stay for old in head.devices[name].formerly}
-    keys = {device.public_key for device in head.devices.values()}
+    # A device goes with its owner, too.
+    active = active_devices(head)
+    stay = {*active, *(old for each in active.values() for old in each.formerly)}
+    keys = {head.devices[name].public_key for name in active}
     return {
         name: device
         for name, device in base.devices.items()
@@ -107,9 +104,10 @@ def leaving_of(
 
 def farewell(tailnet: Tailnet, device: Device) -> Bundle:
     """What a device gets that leaves: its own addresses, no peer and no rule."""
+    own = replace(device, disabled=False, routes=(), exit_node=False, gateway=None)
     alone = replace(
         tailnet,
-        devices={device.name: replace(device, disabled=False)},
+        devices={device.name: own},
         users={},
         rules=(),
         ssh_rules=(),
@@ -133,7 +131,7 @@ def history(
     for old in before:
         if old in lineage:
             continue
-        lineage[old] = _lineage(repository, old, sha)
+        lineage[old] = lineage_of(repository, old, sha)
         if lineage[old] is Lineage.UNKNOWN or len(bundles) >= COMPILED_BEFORE:
             continue
         tailnet = _declared(path, old)
@@ -142,7 +140,8 @@ def history(
     return History(lineage=lineage, before=bundles, declared=declared)
 
 
-def _lineage(repository: Repo, old: str, sha: str) -> Lineage:
+def lineage_of(repository: Repo, old: str, sha: str) -> Lineage:
+    """How commit `old` relates to `sha`; both are full ids."""
     try:
         if repository.resolve(old) != old:
             return Lineage.UNKNOWN

@@ -9,7 +9,6 @@ again until the node's time is over.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import count
@@ -56,7 +55,7 @@ class Turn:
 
     async def take(self) -> Outcome:
         """Activate and confirm, or see to it that the node goes back; never raises."""
-        begun = time.monotonic()
+        begun = _now()
         until = begun + self.terms.confirm
         try:
             await self._activate(until)
@@ -77,7 +76,7 @@ class Turn:
             outcome = replace(
                 outcome, result=Result.ROLLED_BACK, phase="health", message=complaint
             )
-        return replace(outcome, seconds=round(time.monotonic() - begun, 3))
+        return replace(outcome, seconds=round(_now() - begun, 3))
 
     async def _activate(self, until: float) -> None:
         self.progress(self.row.node, "activate")
@@ -104,12 +103,12 @@ class Turn:
     async def _complaint(self, until: float) -> str:
         """Why the node should not stay like this; "" if it is well."""
         cut = self.row.switch is not Switch.HOT and had_sessions(self.before)
-        patience = min(until - 5, time.monotonic() + self.terms.health)
+        patience = min(until - 5, _now() + self.terms.health)
         while cut:
             now = await self._reached(until)
             if not lonely(self.before, now):
                 break
-            if time.monotonic() > patience:
+            if _now() > patience:
                 return (
                     "it had sessions, and none of its peers came back within "
                     f"{self.terms.health:.0f} s"
@@ -117,7 +116,11 @@ class Turn:
             await asyncio.sleep(0.5)
         if self.trial is None:
             return ""
-        return "; ".join(await self.trial(self.row.node))
+        try:
+            async with asyncio.timeout_at(until - 5):
+                return "; ".join(await self.trial(self.row.node))
+        except TimeoutError:
+            return "the tests were not through in time; see --confirm-timeout"
 
     async def _reached(self, until: float) -> Observed:
         return await self._again(lambda: observe(self.contact), until)
@@ -137,7 +140,7 @@ class Turn:
                 return await once()
             except NodeError as error:
                 pause = PAUSES[min(attempt, len(PAUSES) - 1)]
-                if not _is_open(error) or time.monotonic() + pause > until:
+                if not _is_open(error) or _now() + pause > until:
                     raise
             await asyncio.sleep(pause)
         raise AssertionError  # count() does not end
@@ -145,7 +148,7 @@ class Turn:
     async def _gone_back(self, phase: str, error: NodeError, until: float) -> Outcome:
         """After the node's time is over: has it gone back, as it should have?"""
         self.progress(self.row.node, f"{error.message}; waiting for it to go back")
-        await asyncio.sleep(max(0.0, until - time.monotonic()))
+        await asyncio.sleep(max(0.0, until - _now()))
         for pause in (3.0, 5.0, 5.0):
             await asyncio.sleep(pause)
             try:
@@ -170,3 +173,8 @@ def _is_open(error: NodeError) -> bool:
         # `busy`: the request whose answer was lost is still at work.
         return error.code == "busy"
     return True
+
+
+def _now() -> float:
+    """Seconds of the loop's own clock, which no change of the date disturbs."""
+    return asyncio.get_running_loop().time()

@@ -20,6 +20,7 @@ GUARDS: Mapping[str, str] = {
     "lockout": "nodes that the controller would not reach any more",
     "missing-record": "nodes that lost what was applied to them",
     "nodes-losing": "nodes that lose peers or rules",
+    "unknown-base": "nodes of which nothing can tell what they lose",
 }
 """Each guard's name and what it counts."""
 

@@ -9,6 +9,7 @@ still says something about five devices (UX.md §4).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from tailgit.compile.bundle import Bundle
 from tailgit.guard.guard import Guard, few
@@ -30,9 +31,11 @@ def limits(
     old = {name: each for name, each in base.devices.items() if name in before}
     pairs = [(each, _successor(each, head)) for each in old.values()]
     stay = [(was, now) for was, now in pairs if now is not None]
-    gone = (was.name for was, now in pairs if now is None or now.name not in after)
+    off = (was.name for was, now in pairs if now is None or now.name not in after)
+    # One may always go, but never all there are: that is an empty file.
+    gone = _counted("devices-removed", off, len(old))
     return (
-        _counted("devices-removed", gone, len(old)),
+        replace(gone, limit=min(gone.limit, max(0, len(old) - 1))),
         _counted("cut-off", _cut_off(stay, before, after), len(old)),
         _counted("keys-changed", _rekeyed(stay), len(old)),
         _counted("addresses-changed", _moved(stay), len(old)),

@@ -88,6 +88,11 @@ class Repo:
         if top is not None:
             self._chosen += (f"--work-tree={top}",)
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The words that tell git which repository is meant, for who writes to it."""
+        return self._chosen
+
     def resolve(self, revision: str) -> str:
         """The full id of the commit that a revision names."""
         if not revision or revision.startswith("-") or not revision.isprintable():

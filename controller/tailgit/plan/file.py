@@ -20,6 +20,9 @@ from tailgit.plan.row import Row, State, Switch
 
 FORMAT_VERSION = 1
 
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What a document that is no plan makes of the attempt to read it as one."""
+
 
 def document(plan: Plan) -> dict[str, object]:
     """The plan and what follows from it, ready for `json.dumps`."""
@@ -46,9 +49,11 @@ def loads(text: str, name: str) -> Plan:
         if version != FORMAT_VERSION:
             raise ValueError(f"it has format {version}, this tailgit reads 1")
         plan = _plan(found)
-        if plan.digest != found["plan"]:
+        # Also what follows from the rest: a count that is not true misleads who reads.
+        if json.loads(dumps(plan)) != found:
             raise ValueError("it was changed after it was written")
-    except (ValueError, KeyError, TypeError) as error:
+        _check_waves(plan)
+    except _UNREADABLE as error:
         why = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else error
         raise UsageError(
             f"{name} is not a plan: {why}", "write one with `tailgit plan --out FILE`"
@@ -71,6 +76,13 @@ def _plan(found: dict[str, Any]) -> Plan:
         base=str(found["base"]),
         tailgit=str(found["tailgit"]),
     )
+
+
+def _check_waves(plan: Plan) -> None:
+    """Every step has its turn, once: one without a wave would only be staged."""
+    turns = sorted(node for wave in plan.waves for node in wave.nodes)
+    if turns != sorted(row.node for row in plan.steps):
+        raise ValueError("its waves are not its steps")
 
 
 def _guard(found: dict[str, Any]) -> Guard:

@@ -16,12 +16,18 @@ from tailgit.errors import NodeError
 from tailgit.guard.guard import Guard, allowed, most
 from tailgit.guard.limits import limits
 from tailgit.guard.lockout import lockout
-from tailgit.model.tailnet import Device
+from tailgit.model.tailnet import Delivery, Device, Tailnet
 from tailgit.plan.observed import Observed
 from tailgit.plan.order import waves
-from tailgit.plan.plan import Commit, Desired, History, Order, Plan
+from tailgit.plan.plan import Commit, Desired, History, Lineage, Order, Plan
 from tailgit.plan.refusals import refusals, stopped
 from tailgit.plan.row import Row, State, Wanted, row_of
+
+_WITHOUT = frozenset(
+    {State.FIRST, State.NOT_ENROLLED, State.NOT_DELIVERED, State.LEAVING}
+)
+"""States of devices that can't lose anything: a thousand laptops that get files must
+not make a share of all devices a number that no server park has."""
 
 
 def make(
@@ -37,19 +43,24 @@ def make(
     `now` is epoch seconds. Raises `UsageError` where the order makes no sense.
     """
     tailnet, bundles = desired.tailnet, desired.bundles
-    base = base_of(seen, history)
+    base = base_of(desired, seen, history)
     before = history.before.get(base, {})
     made = (
         row_of(device, wanted, seen.get(name), now)
         for name, device, wanted in _wanted(desired, seen, history, before, order)
     )
     rows = tuple(_selected(row, order) for row in made if row is not None)
-    controller = tailnet.controller.device if tailnet.controller else None
+    controller = _controller(tailnet)
     guards = allowed(
         (
             *limits(history.declared.get(base), tailnet, before, bundles),
             *_guards(desired, seen, history, rows, order),
-            lockout(tailnet, (r.node for r in rows if r.written and r.node in bundles)),
+            _unknown_base(rows, commit, history, base),
+            lockout(
+                tailnet,
+                (node for node in _at_stake(tailnet, rows) if node in bundles),
+                history.declared.get(base),
+            ),
         ),
         order.allow,
     )
@@ -69,18 +80,45 @@ def make(
     )
 
 
-def base_of(seen: Mapping[str, Observed | NodeError], history: History) -> str:
-    """The commit that a change is measured against: the fleet's record, else the
-    newest that a node records and that could be read here; "" for none."""
+def _controller(tailnet: Tailnet) -> str | None:
+    return tailnet.controller.device if tailnet.controller else None
+
+
+def _at_stake(tailnet: Tailnet, rows: Iterable[Row]) -> Iterator[str]:
+    """Nodes that a change may lock the controller out of: who is written to and, where
+    the way there changes, who is asleep or needs nothing itself, too."""
+    rows = [row for row in rows if row.state not in _WITHOUT or row.written]
+    written = {row.node for row in rows if row.written}
+    own = tailnet.devices.get(_controller(tailnet) or "")
+    routers = {name for name, each in tailnet.devices.items() if each.routes}
+    # One that is brought its files by hand may get them at any time.
+    by_hand = own is not None and own.delivery is not Delivery.SSH
+    ways = routers | ({own.name} if own else set())
+    everybody = own is not None and written and (by_hand or ways & written)
+    return (row.node for row in rows if everybody or row.written)
+
+
+def base_of(
+    desired: Desired, seen: Mapping[str, Observed | NodeError], history: History
+) -> str:
+    """The commit that a change is measured against; "" for none that is known here.
+
+    It is the fleet's record; else the newest that a node records which is still to be
+    changed: after half an apply the first nodes record the new commit, and measured
+    against itself it would change nothing. Where nothing is left to change it is the
+    newest of all.
+    """
     if history.applied in history.declared:
         return history.applied
+    wanted = {**desired.bundles, **desired.farewells}
     records = {
-        (one.record.height, one.record.commit)
-        for one in seen.values()
-        if isinstance(one, Observed) and one.record
+        (record.manifest != getattr(wanted.get(name), "digest", ""), record)
+        for name, one in seen.items()
+        if isinstance(one, Observed) and (record := one.record)
+        if record.commit in history.declared
     }
-    known = [commit for _, commit in sorted(records) if commit in history.declared]
-    return known[-1] if known else ""
+    found = max(records, key=lambda r: (r[0], r[1].height, r[1].commit), default=None)
+    return found[1].commit if found else ""
 
 
 def _wanted(
@@ -105,6 +143,7 @@ def _wanted(
                 history.before.get(record, {}).get(name),
                 leaves=leaves,
                 trusts="damaged-record" in order.allow,
+                surely=history.applied in history.before,
             ),
         )
 
@@ -146,10 +185,30 @@ def _guards(
 
 
 def _losing(rows: Iterable[Row]) -> Guard:
-    """Nodes that lose something; what is only mended or new does not count."""
-    known = [row for row in rows if row.state not in (State.FIRST, State.NOT_ENROLLED)]
+    """Nodes that lose something, of those that have something over SSH."""
+    known = [row for row in rows if row.state not in _WITHOUT]
     nodes = [row.node for row in known if row.state is State.CHANGE and row.loses]
     return Guard("nodes-losing", tuple(nodes), len(known), most(len(known)))
+
+
+def _unknown_base(
+    rows: Iterable[Row], commit: Commit, history: History, base: str
+) -> Guard:
+    """Nodes that have something, where no limit could be counted for want of a base.
+
+    Commits that git does not know at all are refused anyway.
+    """
+    older = [r for r in rows if r.written and r.commit not in ("", commit.sha)]
+    sighted = (Lineage.ANCESTOR, Lineage.DESCENDANT)
+    blind = [
+        row for row in older if not base and history.lineage.get(row.commit) in sighted
+    ]
+    nodes = tuple(row.node for row in blind)
+    which = sorted({row.commit[:7] for row in blind})
+    why = tuple(
+        f"this tailgit can't compile {one}, which was applied last" for one in which
+    )
+    return Guard("unknown-base", nodes, len(older), 0, why)
 
 
 def _lost_records(

@@ -59,11 +59,11 @@ def waves(rows: Iterable[Row], pace: Pace, controller: str | None) -> tuple[Wave
     size = wave_size(pace.size, len(written))
     if pace.at_once:
         return _split("wave", sorted(written, key=_urgency), len(written))
-    leaving = [row for row in written if row.state is State.LEAVING]
     keys = [row for row in written if _only_keys(row) and row.node != pace.canary]
-    others = [row for row in written if row not in leaving and row not in keys]
+    others = [row for row in written if row not in keys]
     home = [row for row in others if row.node == controller]
-    rest = [row for row in others if row not in home]
+    leaving = [r for r in others if r.state is State.LEAVING and r not in home]
+    rest = [row for row in others if row not in leaving and row not in home]
     first = _canary(rest, pace.canary, known={row.node for row in rows})
     after = sorted((row for row in rest if row not in first), key=_urgency)
     return (
@@ -88,15 +88,22 @@ def wave_size(text: str, nodes: int) -> int:
 
 
 def _canary(rest: Sequence[Row], name: str, known: set[str]) -> list[Row]:
-    """Who goes first: who was named, else the node that fewest others depend on."""
-    if name:
-        chosen = [row for row in rest if row.node == name]
-        if not chosen and name not in known:
-            raise UsageError(f"--canary {name}: there is no such device")
-        return chosen
-    if len(rest) < 2:
-        return []
-    return [min(rest, key=lambda row: (row.peers, row.node.encode()))]
+    """Who goes first: who was named, else the node that fewest others depend on.
+
+    It should be one that changes: a first generation or a repair shows little of what
+    a change does. A named one that is not written to this time (asleep, in sync) can't
+    try anything, so another one does.
+    """
+    if name and name not in known:
+        raise UsageError(f"--canary {name}: there is no such device")
+    named = [row for row in rest if row.node == name]
+    if named or len(rest) < 2:
+        return named
+    return [min(rest, key=_price)]
+
+
+def _price(row: Row) -> tuple[bool, int, bytes]:
+    return row.state is not State.CHANGE, row.peers, row.node.encode()
 
 
 def _urgency(row: Row) -> tuple[bool, bytes]:

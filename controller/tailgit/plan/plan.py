@@ -25,6 +25,9 @@ from tailgit.plan.row import UNSERVED, Row, State
 Kind = Literal["apply", "rollback"]
 
 
+_WITHHELD = frozenset({State.LEFT_OUT, State.SUSPENDED})
+
+
 class Lineage(StrEnum):
     """How the commit that a node records relates to the one that is planned."""
 
@@ -122,6 +125,11 @@ class Plan:
         return tuple(row for row in self.rows if row.written)
 
     @property
+    def withheld(self) -> tuple[Row, ...]:
+        """The rows that lack something on purpose: left out, or suspended."""
+        return tuple(row for row in self.rows if row.state in _WITHHELD)
+
+    @property
     def counts(self) -> Mapping[State, int]:
         """How many rows are in each state that occurs, in the order of `State`."""
         seen = Counter(row.state for row in self.rows)
@@ -148,7 +156,8 @@ class Plan:
     def in_sync(self) -> bool:
         """Whether every node has, and may have, what the commit says."""
         there = any(row.state is State.IN_SYNC for row in self.rows)
-        return there and self.complete and not self.steps and not self.refusals
+        left = self.steps or self.withheld
+        return there and self.complete and not left and not self.refusals
 
     @property
     def old_commits(self) -> tuple[str, ...]:

@@ -16,6 +16,10 @@ MOST_SKEW = 60
 """Seconds between a node's clock and ours that nothing is said about."""
 
 
+LAST_MOMENT = 32_503_680_000
+"""The year 3000, which no deadline reaches (`model.deadline`)."""
+
+
 class State(StrEnum):
     """What a plan knows about one device; the first four are what apply acts on."""
 
@@ -84,8 +88,9 @@ class Wanted:
     """What a device shall have and, where git knows it, what it had.
 
     `before` is what the last applied commit compiles to for it, `recorded` the same of
-    the commit that the node itself records. `trusts` says that a record which can't be
-    read may be replaced.
+    the commit that the node itself records. `surely` says that the former is the
+    fleet's record, so that every node has at least that; `trusts` that a record which
+    can't be read may be replaced.
     """
 
     bundle: Bundle | None
@@ -93,6 +98,7 @@ class Wanted:
     recorded: Bundle | None = None
     leaves: bool = False
     trusts: bool = False
+    surely: bool = True
 
     def had(self, manifest: str) -> Bundle | None:
         """What a node has that records this manifest; None if it is not known here.
@@ -116,10 +122,14 @@ def row_of(
     if bundle is None:
         return Row(name, State.NOT_ENROLLED, notes=("awaits its key",))
     row = Row(name, State.IN_SYNC, bundle.digest, peers=bundle.peers)
+    known = device.ssh is not None and device.ssh.is_known
+    if wanted.leaves and not (known and device.delivery is Delivery.SSH):
+        notes = ("it leaves, and gets nothing over SSH",)
+        return replace(row, state=State.NOT_DELIVERED, notes=notes)
     if device.delivery is not Delivery.SSH:
         notes = (f"delivery: {device.delivery}",)
         return replace(row, state=State.NOT_DELIVERED, notes=notes)
-    if device.ssh is None or not device.ssh.is_known:
+    if not known:
         notes = ("no ssh.hostKey in the repository",)
         return replace(row, state=State.NOT_ENROLLED, notes=notes, unserved=True)
     match seen:
@@ -132,18 +142,22 @@ def row_of(
             raise ValueError(f"{name} was not asked")
 
 
-def _silent(row: Row, wanted: Wanted, bundle: Bundle, seen: NodeError) -> Row:
+def _silent(row: Row, wanted: Wanted, bundle: Bundle, seen: NodeError) -> Row | None:
     """A node that was not read: why, and what it goes on without."""
     said = tuple(filter(None, (seen.message, seen.help)))
     refused = isinstance(seen, NodeRefused)
+    if wanted.leaves and isinstance(seen, NodeRefused) and seen.code == "not-enrolled":
+        return None  # nothing of ours is there any more
     row = replace(row, state=State.REFUSED if refused else State.UNREACHABLE)
     if wanted.leaves:
         note = "it leaves: nobody is its peer any more, its own tunnel stays up alone"
         return replace(row, notes=(*said, note))
     missed = difference(wanted.before, bundle) if wanted.before else None
-    return replace(
-        row, difference=missed, notes=(*said, *_missing(missed)), unserved=True
-    )
+    if missed is not None and not wanted.surely:
+        said = (*said, "what it has is not on record; it may lack more than this")
+    else:
+        said = (*said, *_missing(missed))
+    return replace(row, difference=missed, notes=said, unserved=True)
 
 
 def _missing(missed: Difference | None) -> tuple[str, ...]:
@@ -153,9 +167,11 @@ def _missing(missed: Difference | None) -> tuple[str, ...]:
     if not missed.takes:
         return ("until it is reached it lacks what is new; it grants nothing extra",)
     kept = " ".join((*missed.peers_removed, *missed.peers_changed))
-    who = f"trusts {kept} as before" if kept else "enforces its old rules"
-    said = f"until it is reached it {who}; nodes that have the change refuse already"
-    return (said,)
+    if kept:
+        said = f"trusts {kept} as before: what they reach there stays open to them"
+    else:
+        said = "keeps its old rules: what is taken away stays open there"
+    return (f"until it is reached it {said}; nodes that have the change refuse",)
 
 
 def _answered(
@@ -166,6 +182,8 @@ def _answered(
     row = replace(row, observed=seen.digest)
     if record is not None:
         row = replace(row, commit=record.commit, height=record.height)
+    if wanted.leaves and _is_gone(device, seen):
+        return None
     if device.public_key not in seen.public_keys:
         said = ("its key is not the publicKey declared here",)
         return replace(row, state=State.REFUSED, notes=said, unserved=True)
@@ -191,6 +209,13 @@ def _answered(
     return replace(row, state=State.CHANGE, switch=_switch(seen, what), difference=what)
 
 
+def _is_gone(device: Device, seen: Observed) -> bool:
+    """Whether nothing is left there of a device that leaves: no generation, or the
+    machine is another one by now."""
+    empty = seen.current is None and seen.record is None and not seen.damaged
+    return empty or device.public_key not in seen.public_keys
+
+
 def _switch(seen: Observed, what: Difference | None) -> Switch:
     """How much is interrupted; `what` is None for a repair."""
     parts = dict(seen.parts)
@@ -214,13 +239,18 @@ def _with_remarks(row: Row, seen: Observed, now: int) -> Row:
     notes += (f"its own firewall may drop, too: {text}" for text in seen.foreign)
     suspended = seen.suspended
     if suspended is not None and suspended.until > now:
-        until = deadline_text(suspended.until)
+        until = _moment(suspended.until)
         said = f"suspended until {until} by {suspended.by}: {suspended.reason}"
         if row.written:
             notes.append("nothing of this is enforced there until it is resumed")
             row = replace(row, state=State.SUSPENDED, switch=None)
         notes.append(said)
     return replace(row, notes=tuple(notes))
+
+
+def _moment(epoch: int) -> str:
+    """A time that a node named, which may be any number, as text."""
+    return deadline_text(epoch) if epoch < LAST_MOMENT else "the end of time"
 
 
 def _clock(seen: Observed, now: int) -> list[str]:
@@ -232,7 +262,7 @@ def _clock(seen: Observed, now: int) -> list[str]:
     if seen.clock_high > now + MOST_SKEW:
         said = (
             f"its clock was {seen.clock_high - now} s ahead: peers that heard from it "
-            f"then refuse its handshakes until {deadline_text(seen.clock_high)}; "
+            f"then refuse its handshakes until {_moment(seen.clock_high)}; "
             "`tailgit device rotate` gives it a key without that past"
         )
         return [said]

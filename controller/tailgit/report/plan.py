@@ -89,9 +89,17 @@ def _last(plan: Plan, command: str) -> list[str]:
         return lines
     if plan.steps:
         return [f"To apply:  {command}"]
-    if plan.complete:
-        return [f"Nothing to do: every node has what {plan.commit.sha[:7]} says."]
-    return ["Nothing to do on the nodes that answered; the others were not read."]
+    lines = []
+    if plan.withheld:
+        names = _named(tuple(row.node for row in plan.withheld))
+        lines = _wrapped("", f"Left as they are, and not up to date: {names}.", "  ")
+    if not plan.complete:
+        said = "Nothing to do on the nodes that answered; the others were not read."
+    elif plan.withheld:
+        said = "Nothing to do on the other nodes."
+    else:
+        said = f"Nothing to do: every node has what {plan.commit.sha[:7]} says."
+    return [*lines, said]
 
 
 def _order(plan: Plan) -> list[str]:
@@ -112,7 +120,9 @@ def _guards(plan: Plan) -> list[str]:
         if guard.devices and not guard.stops:
             passed = f"; let pass: {shown(guard.reason)}" if guard.reason else ""
             mark = "!" if guard.reason else "ok"
-            lines += _wrapped(f"  {mark:3}", f"{guard.text}{passed}", "     ")
+            names = _named(guard.devices)
+            text = f"{guard.text}: {names}{passed}"
+            lines += _wrapped(f"  {mark:3}", text, "     ")
     return ["", "Guards", *lines] if lines else []
 
 
@@ -124,7 +134,10 @@ def _row(row: Row, width: int) -> list[str]:
     what = [_words(row.state), *([switch] if switch else [])]
     notes = row.notes
     if row.difference is not None:
-        what += _changes(row.difference, first=row.state is State.FIRST)
+        changes = list(_changes(row.difference, first=row.state is State.FIRST))
+        if changes and not row.written:
+            changes[0] = f"not yet: {changes[0]}"
+        what += changes
     elif row.state is State.CHANGE:
         what.append("differs (what it has is not known to this clone)")
     elif not row.written:
