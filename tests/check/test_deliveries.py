@@ -51,6 +51,56 @@ def test_many_that_pull_are_one_finding(tmp_path: Path) -> None:
     assert found(tmp_path, off, "no-mailbox") == []
 
 
+BOX = "owner: ana@acme.com, mailbox: true"
+
+
+@pytest.mark.parametrize(
+    ("box", "why"),
+    [
+        ("ssh: {host: box.acme.com}", None),
+        ("ssh: {host: 100.64.1.1}", "has no endpoint to reach it at"),
+        ('endpoints: ["203.0.113.1:9"], delivery: file', "nothing gets into"),
+        (f'publicKey: {key(3)}, endpoints: ["203.0.113.1:9"]', "no `ssh.hostKey`"),
+        (
+            f'publicKey: {key(3)}, ssh: {{host: box.acme.com, hostKey: "{HOST_KEY}"}}',
+            None,
+        ),
+    ],
+)
+def test_a_mailbox_is_filled_and_known(
+    tmp_path: Path, box: str, why: str | None
+) -> None:
+    """The controller gets in, the device knows whom it talks to, from outside."""
+    said = found(tmp_path, f"{PULLS}  box: {{{BOX}, {box}}}\n", "no-mailbox")
+    assert [each.message for each in said if why is None] == []
+    assert why is None or why in said[0].message
+
+
+def pulling(name: str, number: int, more: str = "") -> str:
+    return (
+        f"  {name}: {{owner: ana@acme.com, delivery: pull, "
+        f"publicKey: {key(number)}{more}}}\n"
+    )
+
+
+def test_who_pulls_has_a_key_of_its_own(tmp_path: Path) -> None:
+    """None at all, a bad one (which the loader has said), and two with one."""
+    (said,) = found(tmp_path, pulling("pc", 1), "no-pull-key")
+    assert said.message == "`pc` pulls, and has no `pullKey` to fetch with"
+    assert "tailgit device join pc" in said.help
+    bad = ", pullKey: ssh-ed25519 " + "A" * 68
+    text = f"grants: []\ndevices:\n{pulling('pc', 1, bad)}"
+    loaded = load(write(tmp_path, {"tailnet.yaml": HEAD, "a.yaml": text}))
+    said_codes = [each.code for each in examine(loaded)]
+    assert "bad-value" in said_codes
+    assert "no-pull-key" not in said_codes
+    good = f', pullKey: "{HOST_KEY}"'
+    both = pulling("pc", 1, good) + pulling("tv", 2, good)
+    assert found(tmp_path, pulling("pc", 1, good), "no-pull-key") == []
+    (said,) = found(tmp_path, both, "duplicate-public-key")
+    assert said.message == "`tv` has the pull key of `pc`"
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -61,8 +61,8 @@ class Machine:
         self._first = subprocess.Popen(
             [*command, "--mount-proc", "sh", "-c", _BUILD, "build", str(folder)]
         )
-        self._pid = self._inner()
-        self.root = Path(f"/proc/{self._pid}/root")
+        self.pid = self._inner()
+        self.root = Path(f"/proc/{self.pid}/root")
         self._until(lambda: (self.root / "run/built").exists())
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -97,7 +97,7 @@ class Machine:
 
     def _enter(self, *command: str) -> list[str]:
         namespaces = ["--mount", "--net", "--pid"]
-        return ["nsenter", "--target", str(self._pid), *namespaces, "--", *command]
+        return ["nsenter", "--target", str(self.pid), *namespaces, "--", *command]
 
     def close(self) -> None:
         if self._listener.fileno() < 0:

@@ -27,7 +27,7 @@ KEYS = f"/etc/tailgit/{NAME}/keys"
 
 BUSYBOX_TOOLS = (
     "awk cat chmod cmp cut date dd find grep head id ls mkdir mkfifo mktemp mv rm sed "
-    "setsid sha256sum sleep sort sync tail tar tr wc"
+    "setsid sha256sum sleep sort sync tail tar timeout tr wc"
 )
 
 BUILD = """

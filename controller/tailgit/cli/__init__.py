@@ -51,13 +51,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Take all access from a device or a person, everywhere.",
     ),
     "schema": ("schema:schema", "Print the format as one JSON Schema, for editors."),
-    "device": ("device:app", "Add, enroll, rotate, rename and remove machines."),
+    "device": ("device:app", "Add, enroll, join, rotate, rename and remove machines."),
     "user": ("user:app", "Remove people, with all their traces."),
     "import": (
         "importing:app",
         "Begin from what you have: a policy or WireGuard files.",
     ),
-    "export": ("exporting:app", "Write the policy in Tailscale's form."),
+    "export": (
+        "exporting:app",
+        "Write the policy in Tailscale's form, or a parcel to carry.",
+    ),
     "lab": ("lab:app", "Run a whole tailnet in namespaces on this machine."),
 }
 """Command -> (module below tailgit.cli:attribute, its line in the help)."""

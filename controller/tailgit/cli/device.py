@@ -15,18 +15,18 @@ import typer
 
 from tailgit.cli import inventory, rotating, upgrading
 from tailgit.cli.fleet import agreed
-from tailgit.cli.tailnet import Repo, valid_tailnet
+from tailgit.cli.handing import export
+from tailgit.cli.joining import join, principal
+from tailgit.cli.tailnet import Repo, device_of, valid_tailnet
 from tailgit.errors import Refused, SourceError, UsageError
-from tailgit.model.near import meant
 from tailgit.model.tailnet import Ssh
-from tailgit.model.text import shown
 
 if TYPE_CHECKING:
     from tailgit.deploy.enroll import Keys
     from tailgit.deploy.ssh import Login
     from tailgit.model.tailnet import Device, Tailnet
 
-_ABOUT = "Add, enroll, rotate, rename and remove machines."
+_ABOUT = "Add, enroll, join, rotate, rename and remove machines."
 
 app = typer.Typer(help=_ABOUT, rich_markup_mode=None)
 app.command()(inventory.add)
@@ -35,7 +35,6 @@ _LOGIN = re.compile(
     r"(?P<user>[A-Za-z0-9_.-]+)@(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s\[\]:@]+))"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
-_PRINCIPAL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
 
@@ -106,7 +105,7 @@ def enroll(
     if host_key is not None and not _FINGERPRINT.fullmatch(host_key):
         raise UsageError(f"`{host_key}` is not a fingerprint like SHA256:…")
     tailnet = valid_tailnet(repo)
-    found = _device(tailnet, name)
+    found = device_of(tailnet, name)
     public = _controller_key(controller_key, identity)
     keys = _keys(public, signer_key, repo)
     admin = _admin(found, login, host_key)
@@ -120,24 +119,12 @@ def enroll(
     _report(node, key, public, proof, written)
 
 
+app.command()(join)
 app.command()(rotating.rotate)
+app.command()(export)
 app.command()(inventory.rename)
 app.command()(inventory.remove)
 app.command()(upgrading.upgrade)
-
-
-def _device(tailnet: Tailnet, name: str) -> Device:
-    """The device of that name; a `UsageError` that may know a better one."""
-    found = tailnet.devices.get(name)
-    if found is None:
-        raise UsageError(
-            f"{tailnet.name} has no device `{shown(name)}`",
-            meant(name, tailnet.devices)
-            or f"declare it first: tailgit device add {shown(name)}",
-        )
-    if found.disabled:
-        raise Refused(f"{name} is disabled", "take `disabled: true` out first")
-    return found
 
 
 def _controller_key(chosen: Path | None, identity: Path | None) -> Path:
@@ -165,16 +152,11 @@ def _keys(controller: Path, signer: Path | None, repo: Path) -> Keys:
     """The public keys that the node shall know."""
     from tailgit.deploy.enroll import Keys
     from tailgit.deploy.sign import public_half, signing_key
-    from tailgit.load.git import Repo as Repository
 
-    try:
-        mail = Repository(repo).identity().rpartition("<")[2].removesuffix(">")
-    except SourceError:
-        mail = ""
     return Keys(
         controller=public_half(str(controller)),
         signer=public_half(signing_key(signer, repo, Path.home())),
-        principal=mail if _PRINCIPAL.fullmatch(mail) else "controller",
+        principal=principal(repo),
     )
 
 

@@ -1,4 +1,4 @@
-"""`tailgit export`: the policy for somebody else's control plane."""
+"""`tailgit export`: the policy for somebody else's control plane, a parcel to carry."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from pathlib import Path
 
 import typer
 
+from tailgit.cli.parcels import parcel
 from tailgit.cli.tailnet import Commit, Format, Repo
 from tailgit.errors import Exit
 
 FORMAT_VERSION = 1
 
-app = typer.Typer(help="Write the policy in Tailscale's form.", no_args_is_help=True)
+_ABOUT = "Write the policy in Tailscale's form, or a parcel to carry."
+
+app = typer.Typer(help=_ABOUT, no_args_is_help=True)
+app.command()(parcel)
 
 
-@app.callback()
+@app.callback(help=_ABOUT)
 def _export() -> None:
-    """Write the policy in Tailscale's form."""
+    """The group of commands itself does nothing."""
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tailgit.errors import InvalidTailnet, SourceError, UsageError
+from tailgit.errors import InvalidTailnet, Refused, SourceError, UsageError
 
 if TYPE_CHECKING:
     from tailgit.check import Surroundings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tailgit.load import Loaded
     from tailgit.load.source import Source
     from tailgit.model.findings import Finding
-    from tailgit.model.tailnet import Tailnet
+    from tailgit.model.tailnet import Device, Tailnet
 
 Repo = Annotated[
     Path, typer.Option("--repo", help="The folder that holds tailnet.yaml.")
@@ -132,3 +132,20 @@ def valid_tailnet(
     if tailnet is None:
         raise SourceError(f"{path} has no tailnet")
     return tailnet
+
+
+def device_of(tailnet: Tailnet, name: str) -> Device:
+    """The device of that name; a `UsageError` that may know a better one."""
+    from tailgit.model.near import meant
+    from tailgit.model.text import shown
+
+    found = tailnet.devices.get(name)
+    if found is None:
+        raise UsageError(
+            f"{tailnet.name} has no device `{shown(name)}`",
+            meant(name, tailnet.devices)
+            or f"declare it first: tailgit device add {shown(name)}",
+        )
+    if found.disabled:
+        raise Refused(f"{name} is disabled", "take `disabled: true` out first")
+    return found

@@ -16,9 +16,10 @@ from tailgit.compile.bundle import Bundle
 from tailgit.compile.deadlines import Ending, deadline_lines, endings
 from tailgit.compile.firewall import Firewall
 from tailgit.compile.listing import Listing
+from tailgit.compile.mailbox import door_lines, key_lines
 from tailgit.compile.wireguard import WireGuard
 from tailgit.model.addresses import Network
-from tailgit.model.tailnet import Device, Tailnet
+from tailgit.model.tailnet import Delivery, Device, Tailnet
 from tailgit.names import host_lines, zone_head, zone_lines
 
 Routes = tuple[Network, ...]
@@ -89,6 +90,10 @@ class Compiler:
         ends = deadline_lines(shared.endings, self._keys, me)
         if ends:
             parts["deadlines"] = (ends,)
+        if device.mailbox and self._pull_keys:
+            parts["mailbox"] = (self._pull_keys,)
+        if device.delivery is Delivery.PULL and self._mailboxes:
+            parts["mailboxes"] = (self._mailboxes,)
         return Bundle.of(
             node,
             ((name, b"".join(pieces)) for name, pieces in parts.items()),
@@ -135,6 +140,14 @@ class Compiler:
             self._wireguard.sysctl_lines(carried),
             endings(relation, view),
         )
+
+    @cached_property
+    def _pull_keys(self) -> bytes:
+        return key_lines(self._devices)
+
+    @cached_property
+    def _mailboxes(self) -> bytes:
+        return door_lines(self.tailnet, self._devices)
 
     @cached_property
     def _stanzas_for_public(self) -> list[bytes]:

@@ -25,3 +25,19 @@ def wg_quick(tailnet: Tailnet, device: Device) -> str:
         mtu=MTU,
     )
     return head + Compiler(tailnet).peer_sections(device.name).decode()
+
+
+def app_file(tailnet: Tailnet, name: str, private: str) -> str:
+    """The file of device `name` with its private key inside, as apps for phones want
+    it: without a mark or commands, which they refuse."""
+    device = tailnet.devices[name]
+    head = template("wireguard/app.conf.j2").render(
+        device=name,
+        domain=tailnet.domain,
+        tailnet=tailnet.name,
+        private=private,
+        addresses=f"{device.ipv4}/32, {device.ipv6}/128",
+        port=device.listen_port,
+        mtu=MTU,
+    )
+    return head + Compiler(tailnet).peer_sections(name).decode()

@@ -11,6 +11,8 @@ from tailgit.deploy.answer import Answer
 from tailgit.deploy.fleet import Contact, Fleet
 from tailgit.errors import BadAnswer, NodeError
 from tailgit.plan.observed import (
+    Deposited,
+    Fetched,
     Generation,
     Hold,
     Observed,
@@ -89,6 +91,8 @@ def observed(node: str, answer: Answer) -> Observed:
             clock_high=_epoch(answer.one("clockHigh")),
             free=_count(answer.one("free")),
             drift=answer.every("drift"),
+            deposited=tuple(map(_deposited, answer.every("deposited"))),
+            fetched=tuple(map(_fetched, answer.every("pulled"))),
         )
     except ValueError as error:
         raise BadAnswer(
@@ -163,6 +167,17 @@ def _peer(text: str) -> Peer:
     key, endpoint, *numbers = text.split(" ")
     handshake, received, sent = map(_count, numbers)
     return Peer(key, endpoint, handshake, received, sent)
+
+
+def _deposited(text: str) -> Deposited:
+    node, envelope, at, commit, manifest = text.split(" ")
+    return Deposited(node, _hex(envelope), at, _hex(commit), _hex(manifest))
+
+
+def _fetched(text: str) -> Fetched:
+    node, time, envelope, result = text.split(" ")
+    has = None if envelope == "none" else _hex(envelope)
+    return Fetched(node, _count(time), has, result)
 
 
 def _number(text: str) -> int | None:

@@ -108,7 +108,9 @@ class _Builder:
             relay_slot=_number(about, "relaySlot"),
             relay_public_key=_text(about, "relayPublicKey"),
             mailbox=about.get("mailbox") is True,
-            pull_key=_text(about, "pullKey"),
+            pull_key=self.ssh_key(
+                about, "pullKey", "`tailgit device join` on the device says it"
+            ),
             attributes=_attributes(about),
             origin=about,
         )
@@ -261,7 +263,11 @@ class _Builder:
             str(host),
             _number(section, "port") or 22,
             str(user) if isinstance(user, str) else "tailgit",
-            self.host_key(section),
+            self.ssh_key(
+                section,
+                "hostKey",
+                "copy it whole from /etc/ssh/ssh_host_ed25519_key.pub of the device",
+            ),
             self.common.host_cas,
             self.principal(name, str(host)),
         )
@@ -276,18 +282,15 @@ class _Builder:
             return host
         return f"{name}.{self.common.domain}"
 
-    def host_key(self, section: Map) -> str | None:
-        text = section.get("hostKey")
+    def ssh_key(self, section: Map, field: str, help_: str) -> str | None:
+        text = section.get(field)
         if not isinstance(text, str):
             return None
         if is_ssh_key(text):
             return str(text)
-        self.add(
-            "bad-value",
-            section.at("hostKey"),
-            f"`{shown(text[:40])}` is not an SSH host key",
-            "copy it whole from /etc/ssh/ssh_host_ed25519_key.pub of the device",
-        )
+        kind = "host key" if field == "hostKey" else "public key"
+        message = f"`{shown(text[:40])}` is not an SSH {kind}"
+        self.add("bad-value", section.at(field), message, help_)
         return None
 
     def delivery(self, about: Map, ssh: Ssh | None) -> Delivery:

@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
 from typing import Any, Literal
 
 from tailgit.model.addresses import Address, Network
@@ -267,3 +273,19 @@ class Tailnet:
     def interface(self) -> str:
         """The WireGuard interface on every node: `tg-NAME`."""
         return f"tg-{self.name}"
+
+    def outside_host(self, device: Device) -> str | None:
+        """Where a device's SSH is reached by who is not in the tailnet yet.
+
+        That is where the controller logs in, unless it does so through the tunnel:
+        then the first endpoint's address. None where there is neither.
+        """
+        if device.ssh is None:
+            return None
+        try:
+            address = ip_address(device.ssh.host)
+        except ValueError:
+            return device.ssh.host
+        if address not in self.ipv4 and address not in self.ipv6:
+            return device.ssh.host
+        return str(device.endpoints[0].address) if device.endpoints else None

@@ -78,6 +78,31 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Deposited:
+    """A parcel that a mailbox holds for `node`, as the mailbox says."""
+
+    node: str
+    envelope: str
+    at: str
+    commit: str
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What `node` told a mailbox when it last asked there, and when by its clock.
+
+    `envelope` is the digest of what it has confirmed, None for nothing; `result` how
+    its turn before ended: ok, none, confirming, or a node's word for an error.
+    """
+
+    node: str
+    time: int
+    envelope: str | None
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One node at one moment. Numbers of generations are None where there is none.
 
@@ -87,6 +112,7 @@ class Observed:
     generation whose record can't be read. `confirm_in` is seconds until a pending
     generation is given up, `free` KiB on the disk. `behind` is a clock that is before
     what is known to be past, `clock_high` the latest time (epoch) that it ever showed.
+    `deposited` and `fetched` are a mailbox's.
     """
 
     node: str
@@ -114,10 +140,15 @@ class Observed:
     clock_high: int = 0
     free: int = 0
     drift: tuple[str, ...] = ()
+    deposited: tuple[Deposited, ...] = ()
+    fetched: tuple[Fetched, ...] = ()
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of what a plan rests on: what is, without what passes by."""
+        """SHA-256 (hex) of what a plan rests on: what is, without what passes by.
+
+        A laptop that asks its mailbox makes no plan stale.
+        """
         facts = asdict(self)
         for passing in _PASSING:
             del facts[passing]
@@ -153,5 +184,5 @@ class Observed:
 
 _PASSING = (
     *("time", "peers", "generations", "confirm_in", "hold", "suspended"),
-    *("clock_high", "free", "drift"),
+    *("clock_high", "free", "drift", "fetched", "deposited"),
 )
