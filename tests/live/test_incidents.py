@@ -108,6 +108,25 @@ def test_a_stream_outlives_a_rotation(office: Network, node: str, proto: str) ->
     assert seen.after(seen.came[-1] - 1) > 20
 
 
+def test_a_key_that_is_lost_meanwhile_is_not_gone_over_to(office: Network) -> None:
+    """The node is asked before the file is changed; taken back, all is as it was."""
+    tailgit(office, "device", "rotate", "laptop")
+    git(office, "git commit -qam 'Stage a key'")
+    declared = git(office, "grep nextPublicKey devices.yaml").split()[1]
+    out, _ = tailgit(office, "device", "rotate", "laptop")
+    assert f"laptop: the next key was written already: {declared}\n" in out
+    name = declared[:16].replace("+", "-").replace("/", "_")
+    office.sh("laptop", f"rm /etc/tailgit/small/keys/{name}")
+    words = ("device", "rotate", "laptop")
+    _, err = tailgit(office, *words, "--finish", expect=Exit.REFUSED)
+    assert f"does not have the private half of its nextPublicKey {declared}" in err
+    _, err = tailgit(office, *words, expect=Exit.REFUSED)
+    assert "--abort, then again" in err
+    tailgit(office, *words, "--abort")
+    assert git(office, "git diff --stat HEAD~1 -- devices.yaml") == ""
+    git(office, "git commit -qam 'Taken back'")
+
+
 @pytest.fixture
 def restored(office: Network) -> Iterator[Network]:
     """The office as it was, by commits that take back what a test did."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tailgit.compile import compile_tailnet
 from tailgit.plan.difference import difference, peers
 from tests.compile.acme import acme
@@ -18,15 +20,17 @@ def conf(**keys: str) -> str:
 
 
 def test_peers_come_go_and_change_by_name() -> None:
-    """A peer with another key is the same peer, and told as such."""
+    """A peer with another key is the same peer, and told apart from one that moved."""
     old = bundle("n", wireguard_conf=conf(ana="1", ben="2", kim="3"))
     new = bundle("n", wireguard_conf=conf(ana="1", ben="9", lee="4"))
     made = difference(old, new)
     assert made.peers_added == ("lee",)
     assert made.peers_removed == ("kim",)
-    assert made.peers_changed == ()
-    assert made.peers_rekeyed == ("ben",)
+    assert (made.peers_rekeyed, made.peers_changed) == (("ben",), ())
     assert made.files == ("wireguard.conf",)
+    moved = {"wireguard.conf": dict(new.files)["wireguard.conf"] + b"AllowedIPs = x\n"}
+    other = replace(new, files=tuple(moved.items()))
+    assert difference(new, other).peers_changed == ("lee",)
 
 
 def test_the_same_bundle_is_no_difference() -> None:

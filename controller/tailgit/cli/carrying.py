@@ -83,15 +83,15 @@ def refused(refusals: Sequence[str]) -> Refused:
     return Refused(f"{refusals[0]}{more}", "nothing was changed on any node")
 
 
-def must_ask(decided: object) -> bool:
-    """Whether a person has to agree; `UsageError` where nobody is there to."""
+def must_ask(
+    decided: object, ways: str = "give a PLANFILE, --compiled DIGEST or --yes"
+) -> bool:
+    """Whether a person has to agree; `UsageError` where nobody is there to, with the
+    `ways` to decide beforehand."""
     if decided:
         return False
     if not sys.stdin.isatty():
-        raise UsageError(
-            "nobody is here to say yes",
-            "give a PLANFILE, --compiled DIGEST or --yes",
-        )
+        raise UsageError("nobody is here to say yes", ways)
     return True
 
 

@@ -91,7 +91,7 @@ def revoke(
     """
     from tailgit.edit.revocation import revocation
 
-    asked = must_ask(yes)
+    asked = must_ask(yes, "give --yes")
     with would_break(f"{shown(name)} can't be switched off"):
         made = revocation(repo, name)
     _say(made)

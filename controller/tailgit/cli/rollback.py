@@ -98,7 +98,7 @@ def rollback(
             "what nodes say they had before is for a person to agree to",
             "with --yes name it: --to COMMIT, or NODE --to GENERATION",
         )
-    asked = must_ask(yes)
+    asked = must_ask(yes, "give --yes, and --to COMMIT or NODE --to GENERATION")
     manner = Manner(
         asked, signing_key, confirm_timeout, break_lock or (), record=record
     )

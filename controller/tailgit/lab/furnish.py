@@ -49,6 +49,7 @@ _FRESH = ("/etc/tailgit", "/usr/local/lib/tailgit", "/var/lib/tailgit")
 _SSH_CONFIG = f"""\
 Host *
   IdentityFile {ADMIN_KEY}
+  IdentityFile ~/.ssh/id_ed25519
   UserKnownHostsFile {KNOWN_HOSTS}
   GlobalKnownHostsFile /dev/null
   StrictHostKeyChecking yes
