@@ -15,11 +15,11 @@ from ipaddress import ip_address
 from tailgit.model.addresses import Address
 from tailgit.model.tailnet import Tailnet
 from tests.oracle.meanings import INTERNET
-from tests.oracle.naive import Judge
+from tests.oracle.naive import Box, Judge
 from tests.oracle.packets import NOWHERE, PUBLIC, _hosts_in, probes
-from tests.oracle.words import DEADLINES
 
-TIMES = (1, *DEADLINES)
+Flow = list[Box]
+"""What rules let pass between two ends, at one time on one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,28 @@ def pairs_of(old: Tailnet, new: Tailnet) -> list[Names]:
     return found + [(name, None) for name in sorted(left)]
 
 
+def passes(flow: Flow, packet: Packet) -> bool:
+    return any(box.opens(packet.protocol, packet.port) for box in flow)
+
+
+def _deadlines(tailnet: Tailnet) -> set[int]:
+    known = (*tailnet.rules, *tailnet.devices.values(), *tailnet.users.values())
+    return {each.expires for each in known if each.expires is not None}
+
+
 class Brute:
     """Two tailnets, judged naively at some times."""
 
     def __init__(self, old: Tailnet, new: Tailnet) -> None:
         self.tailnets = (old, new)
-        self.judges = {at: (Judge(old, at), Judge(new, at)) for at in TIMES}
+        self.times = (1, *sorted(_deadlines(old) | _deadlines(new)))
+        self.judges = {at: (Judge(old, at), Judge(new, at)) for at in self.times}
+        self._last: object = None
+        self._flows: list[tuple[int, Flow, Flow]] = []
         self.pairs = pairs_of(old, new)
 
     def packets(self) -> Iterator[Packet]:
+        """Between all ends, on both sides of each bound of what rules open."""
         asked = sorted({p for each in self.tailnets for p in probes(each)})
         outside = self._outside()
         for node in self.pairs:
@@ -111,16 +124,29 @@ class Brute:
             for pool in (tailnet.ipv4, tailnet.ipv6)
         )
 
-    def holds(self, side: int, packet: Packet, at: int) -> bool:
-        """Whether the packet passes on one side at a time."""
+    def passing(self, packet: Packet) -> list[tuple[int, Flow, Flow]]:
+        """What the ends of a packet may do at each time, before and after."""
+        ends = (packet.src, packet.node, packet.dst)
+        if ends != self._last:
+            self._last = ends
+            self._flows = [
+                (at, self._flow(0, packet, at), self._flow(1, packet, at))
+                for at in self.times
+            ]
+        return self._flows
+
+    def _flow(self, side: int, packet: Packet, at: int) -> Flow:
         judge = self.judges[at][side]
         node = packet.node[side]
         src, dst = (self._address(judge, e, side) for e in (packet.src, packet.dst))
         if node is None or src is None or dst is None:
-            return False
+            return []
         if packet.dst.device is None and not self._carries(judge, node, dst):
-            return False
-        return judge.allows(node, src, dst, packet.protocol, packet.port)
+            return []
+        if node not in judge.devices:
+            return []
+        # Such a packet is in the node's own: what else `allows` would ask.
+        return [box for box in judge.boxes(node) if box.names(src, dst)]
 
     def _carries(self, judge: Judge, node: str, address: Address) -> bool:
         if node not in judge.devices:

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from tailgit.access.extents import Extent
 from tailgit.access.relation import Relation
 from tailgit.model.addresses import Address
-from tailgit.model.ports import ICMP, ICMPV6
 from tailgit.model.tailnet import Tailnet
 from tailgit.review.access import AccessChange, difference
 from tailgit.review.lines import ChangedLine
 from tailgit.review.witnesses import with_witnesses
-from tests.review.brute import TIMES, Brute, End, Names, Packet
+from tests.review.brute import Brute, End, Names, Packet, passes
 from tests.review.edits import EDITS, Change, over_changes
 
 EXAMPLES = int(os.environ.get("TAILGIT_DIFF_EXAMPLES", "60"))
@@ -103,8 +102,8 @@ def wrong(
         ends = (packet.src, packet.node, packet.dst)
         if ends != last:
             more, less, last = gained.holding(packet), lost.holding(packet), ends
-        for at in TIMES:
-            before, after = (brute.holds(side, packet, at) for side in (0, 1))
+        for at, one, other in brute.passing(packet):
+            before, after = passes(one, packet), passes(other, packet)
             seen[before, after] += 1
             right = after and not before, before and not after
             found = says(more, packet, at), says(less, packet, at)
@@ -170,8 +169,8 @@ def _counted(old: Tailnet, new: Tailnet) -> tuple[int, int, int]:
         if packet.src.device is None or packet.dst.device is None:
             continue
         pair = packet.src.device, packet.dst.device
-        for at in TIMES:
-            before, after = (brute.holds(side, packet, at) for side in (0, 1))
+        for _, one, other in brute.passing(packet):
+            before, after = passes(one, packet), passes(other, packet)
             if before or after:
                 some.add(pair)
             if after and not before:
@@ -179,6 +178,3 @@ def _counted(old: Tailnet, new: Tailnet) -> tuple[int, int, int]:
             if before and not after:
                 lose.add(pair)
     return len(gain), len(lose), len(some - gain - lose)
-
-
-__all__ = ["ICMP", "ICMPV6"]

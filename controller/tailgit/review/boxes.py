@@ -219,7 +219,7 @@ class _Gathered:
             # What lies behind devices joins them where the same sources reach it.
             places = [
                 beyond.pop((v, b), set()) for v, b in zip((4, 6), sources, strict=True)
-            ]  # noqa: E501
+            ]
             held = frozenset(p for each in places for p in each)
             yield Box((number,), ports, was, until, sources, atoms, held)
         for four in [b for v, b in beyond if v == 4]:

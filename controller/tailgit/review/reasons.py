@@ -141,7 +141,7 @@ class Reasons:
             return True
         device, tailnet = (
             (old, self._tailnets[OLD]) if side == NEW else (new, self._tailnets[NEW])
-        )  # noqa: E501
+        )
         if selector.kind is Kind.DEVICE:
             return True
         return is_identity_of(tailnet, selector, device)

@@ -73,7 +73,7 @@ class _Names:
             self.who[login, ""] = place
         known = [
             {_content(r) for r in each.rules if not r.disabled} for each in (old, new)
-        ]  # noqa: E501
+        ]
         default = old.default_src_posture != new.default_src_posture
         for side, tailnet in enumerate(self._sides):
             for rule in tailnet.rules:
