@@ -220,7 +220,9 @@ def _remove_device(draw: DrawFn, tailnet: Tailnet) -> Tailnet:
         for rule in tailnet.rules
         if all(each.value != name for each in (*rule.src, *rule.dst))
     )
-    return replace(tailnet, devices=devices, rules=rules) if devices else tailnet
+    if not devices:
+        return tailnet
+    return _without_approver(replace(tailnet, devices=devices, rules=rules), name)
 
 
 def _add_device(draw: DrawFn, tailnet: Tailnet) -> Tailnet:
@@ -293,7 +295,19 @@ def _rename(draw: DrawFn, tailnet: Tailnet) -> Tailnet:
     )
     devices = {n: each for n, each in tailnet.devices.items() if n != device.name}
     renamed = replace(device, name=name, formerly=(device.name, *device.formerly))
-    return _put(replace(tailnet, devices=devices, rules=rules), renamed)
+    tailnet = _without_approver(replace(tailnet, rules=rules), device.name)
+    return _put(replace(tailnet, devices=devices), renamed)
+
+
+def _without_approver(tailnet: Tailnet, name: str) -> Tailnet:
+    given_ = tailnet.auto_approvers
+    routes = (
+        (prefix, tuple(each for each in who if each != name))
+        for prefix, who in given_.routes
+    )
+    exits = tuple(each for each in given_.exit_node if each != name)
+    approvers = replace(given_, routes=tuple(routes), origins=(), exit_node=exits)
+    return replace(tailnet, auto_approvers=approvers)
 
 
 def _approve(draw: DrawFn, tailnet: Tailnet) -> Tailnet:

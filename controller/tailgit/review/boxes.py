@@ -194,11 +194,12 @@ class _Gathered:
             key = (number, ports, was, until)
             if row.atom is None:
                 self._beyond[key][row.number] = row
-                self._bits[key, row.number] = part
+                held_ = self._bits.get((key, row.number), 0)
+                self._bits[key, row.number] = held_ | part
             else:
                 table = self._mine if of_self else self._own
                 held = table[key].setdefault(row.atom, [0, 0])
-                held[row.version == 6] = part
+                held[row.version == 6] |= part
 
     # Boxes
 
@@ -260,7 +261,9 @@ class _Gathered:
                 four | itself if four and whole[0] & itself else four,
                 six | itself if six and whole[1] & itself else six,
             )
-            key = (four, six) if (four, six) in found else more
+            # Only where that makes for fewer boxes, or all that the rule names.
+            use = (four, six) not in found and (more in found or more == whole)
+            key = more if use else (four, six)
             found[key] = found.get(key, 0) | itself
         return found
 

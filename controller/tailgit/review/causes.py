@@ -9,7 +9,7 @@ other side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tailgit.access.deadlines import device_deadline
@@ -23,10 +23,13 @@ from tailgit.review.boxes import Box, RuleSet
 from tailgit.review.exact import Exact
 from tailgit.review.identity import same_devices
 from tailgit.review.reasons import Reason, Reasons
-from tailgit.review.world import NEVER, NEW, OLD, Bits
+from tailgit.review.world import NEVER, NEW, OLD, Bits, each_of
 
 MOST = 40
 """Devices of a line that are asked for their reason; there are seldom several."""
+
+
+COMES_OR_GOES = ("new device", "device removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Cause:
     place: Place
     is_old: bool = False
     who: tuple[str, ...] = ()
+    is_rule: bool = False
 
 
 class Causes:
@@ -63,6 +67,8 @@ class Causes:
             {self._content(each.rule, side): n for n, each in enumerate(rules.rules)}
             for side, rules in enumerate(self.rules)
         )
+        self._devices = (1 << len(found.world.atoms)) - 1
+        self._free: dict[int, list[Rule]] = {}
         self._found_causes: dict[object, tuple[Cause, ...]] = {}
 
     # Rules
@@ -108,40 +114,41 @@ class Causes:
         found = list(self._of_ends(box, number, twin, side))
         if not found and box.was != NEVER != box.until:
             found = list(self._of_deadlines(box, side))
-        yield from found or [Cause("the same rule", rule.place, side == OLD)]
+        yield from found or [Cause("the rule is the same", rule.place, side == OLD)]
 
     def _of_policy(self, rule: Rule, side: int) -> Cause:
         """A rule that the other side has not, or not like that."""
         other = self._counterpart(rule, 1 - side)
-        name = f" {rule.name}" if rule.name else ""
+        noun = "grant" if rule.section == "grants" else "acl"
+        name = f"{noun} {rule.name}" if rule.name else noun
+        is_new = side == NEW
         if other is None:
-            what = "new rule" if side == NEW else "rule removed"
-            if side == OLD:
-                return Cause(f"{what}{name and ':'}{name}", rule.place, True)
-            return Cause(f"{what}{name}", rule.place)
+            text = f"new {name}" if is_new else f"{name} removed"
+            return Cause(text, rule.place, not is_new, is_rule=True)
+        what = "edited"
         if other.disabled:
-            what = "enabled" if side == NEW else "disabled"
-            place = rule.place if side == NEW else other.place
-            return Cause(f"rule{name} {what}", place)
-        place = rule.place if side == NEW else other.place
-        return Cause(f"rule{name} edited", place)
+            what = "enabled" if is_new else "disabled"
+        place = rule.place if is_new else other.place
+        return Cause(f"{name} {what}", place, is_rule=True)
 
     def _counterpart(self, rule: Rule, side: int) -> Rule | None:
         """The rule of the other side that this one most likely was or became."""
-        taken = self._by_content[1 - side]
-        free = [
-            each
-            for each in self._rules_of[side]
-            if each.disabled or self._content(each, side) not in taken
-        ]
+        if side not in self._free:
+            taken = self._by_content[1 - side]
+            self._free[side] = [
+                each
+                for each in self._rules_of[side]
+                if each.disabled or self._content(each, side) not in taken
+            ]
+        free = self._free[side]
         named = [each for each in free if rule.name and each.name == rule.name]
         if named:
             return named[0]
 
         def alike(other: Rule) -> int:
             return (
-                (set(map(str, rule.src)) == set(map(str, other.src)))
-                + (set(map(str, rule.dst)) == set(map(str, other.dst)))
+                (set(rule.src) == set(other.src))
+                + (set(rule.dst) == set(other.dst))
                 + (rule.ports == other.ports)
             )
 
@@ -156,41 +163,53 @@ class Causes:
     # Ends
 
     def _of_ends(self, box: Box, number: int, twin: int, side: int) -> Iterator[Cause]:
-        mine, theirs = self.rules[side], self.rules[1 - side]
+        theirs = self.rules[1 - side]
+        ends = self.rules[side].rules[number]
         fresh: Bits = 0
         for version, bits in zip((4, 6), box.sources, strict=True):
-            of_self = box.is_self
-            fresh |= bits & ~theirs.sources(twin, version, of_self=of_self)
-        ends = mine.rules[number]
-        yield from self._of_atoms(fresh, ends.sources, side)
-        yield from self._of_regions(fresh, ends.sources, side)
+            fresh |= bits & ~theirs.sources(twin, version, of_self=box.is_self)
+        sources = [
+            *self._of_atoms(fresh, ends.sources, side),
+            *self._of_regions(fresh, ends.sources, side),
+        ]
         if box.is_self:
+            yield from sources
             return
         known = frozenset(theirs.rules[twin].targets)
-        atoms = box.atoms & ~self._named(known, 1 - side)
-        yield from self._of_atoms(atoms, ends.targets, side)
-        for place in sorted(box.places):
-            row = self._found.places[place]
-            if not row.terms[1 - side] & known and row.place is not None:
-                where = row.place.behind
-                text = self._reasons.of_place(
-                    where if isinstance(where, str) else self._pair(where),
-                    row.place.region,
-                    [self._term(term, side) for term in ends.targets],
-                    side,
-                )
-                yield from self._told(text, side)
+        atoms = box.atoms
+        for term in known:
+            atoms &= ~self._world.target(1 - side, term)
+        targets = [
+            *self._of_atoms(atoms, ends.targets, side),
+            *self._of_places(box, ends.targets, known, side),
+        ]
+        # What comes or goes altogether is reason enough for everything about it.
+        if targets and atoms == box.atoms and all(_is_whole(each) for each in targets):
+            yield from targets
+        elif (
+            sources
+            and all(_is_whole(each) for each in sources)
+            and (fresh == box.sources[0] | box.sources[1])
+        ):
+            yield from sources
+        else:
+            yield from (*sources, *targets)
 
-    def _named(self, terms: frozenset[int], side: int) -> Bits:
-        """Device atoms that one of the destination terms holds."""
-        classes = self._world.sides[side].classes
-        held = [bool(each.address_ids & terms) for each in classes]
-        found = 0
-        for number, atom in enumerate(self._world.atoms):
-            each = atom.classes[side]
-            if each is not None and held[each]:
-                found |= 1 << number
-        return found
+    def _of_places(
+        self, box: Box, terms: Sequence[int], known: frozenset[int], side: int
+    ) -> Iterator[Cause]:
+        for number in sorted(box.places):
+            row = self._found.places[number]
+            if row.terms[1 - side] & known or row.place is None:
+                continue
+            behind = row.place.behind
+            told = self._reasons.of_place(
+                behind if isinstance(behind, str) else self._pair(behind),
+                row.place.region,
+                [self._term(term, side) for term in terms],
+                side,
+            )
+            yield from self._told(told, side)
 
     def _of_atoms(self, bits: Bits, terms: Iterable[int], side: int) -> Iterator[Cause]:
         listed = tuple(terms)
@@ -208,11 +227,10 @@ class Causes:
 
     def _members(self, bits: Bits) -> list[int]:
         found: list[int] = []
-        for number, atom in enumerate(self._world.atoms):
-            if bits >> number & 1:
-                found.extend(atom.members)
-                if len(found) > MOST:
-                    break
+        for number in each_of(bits & self._devices):
+            found.extend(self._world.atoms[number].members)
+            if len(found) > MOST:
+                break
         return found[:MOST]
 
     def _pair(self, identity: int) -> tuple[Device | None, Device | None]:
@@ -259,3 +277,7 @@ class Causes:
             ):
                 continue
             yield from self._told(self._reasons.of_end(old, new), side, (new.name,))
+
+
+def _is_whole(cause: Cause) -> bool:
+    return cause.text in COMES_OR_GOES

@@ -56,7 +56,8 @@ class _Comparison:
     def __init__(self, world: World, split: Iterable[str] = ()) -> None:
         self.world = world
         self.owners = Owners(world)
-        self._numbers: dict[tuple[tuple[object, Bits], ...], int] = {}
+        self._numbers: dict[frozenset[tuple[object, Bits]], int] = {}
+        self._number_of: dict[tuple[int, int, int], int] = {}
         self._signed: dict[tuple[int, int, Ids], frozenset[int]] = {}
         self._inflow_of: dict[int, Inflow] = {}
         self._known: dict[object, list[Piece]] = {}
@@ -143,20 +144,21 @@ class _Comparison:
         if key not in self._signed:
             backward = self.world.sides[side].rules.backward
             found = (
-                self._number(self.world.inflow(side, version, term))
-                for term in terms
-                if term in backward
+                self._number(side, version, term) for term in terms if term in backward
             )
             self._signed[key] = frozenset(n for n in found if n >= 0)
         return self._signed[key]
 
-    def _number(self, inflow: Inflow) -> int:
-        if not inflow:
-            return -1
-        key = tuple(sorted(inflow.items()))
-        number = self._numbers.setdefault(key, len(self._numbers))
-        self._inflow_of[number] = inflow
-        return number
+    def _number(self, side: int, version: int, term: int) -> int:
+        """The number of what comes in at one term; -1 for nothing."""
+        key = (side, version, term)
+        if key not in self._number_of:
+            inflow = self.world.inflow(side, version, term)
+            content = frozenset(inflow.items())
+            number = self._numbers.setdefault(content, len(self._numbers))
+            self._inflow_of[number] = inflow
+            self._number_of[key] = number if inflow else -1
+        return self._number_of[key]
 
     def _is_moved(self, signs: frozenset[int]) -> bool:
         """Whether something comes in from devices whose deadlines differ."""

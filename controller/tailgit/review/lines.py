@@ -44,6 +44,11 @@ class ChangedLine:
     pairs: int = 0
 
     @property
+    def is_by_rule(self) -> bool:
+        """Whether a rule itself is what changed, and nothing that it names."""
+        return len(self.causes) == 1 and self.causes[0].is_rule
+
+    @property
     def is_gain(self) -> bool:
         if self.was_held and self.is_held:
             return self.until is None or (

@@ -10,16 +10,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from tailgit.access.deadlines import device_deadline
 from tailgit.access.extents import NONE, Carried, Extent, Numbers, tidy
 from tailgit.access.lines import OWN
-from tailgit.access.parties import Parties, Party
+from tailgit.access.parties import Member, Parties, Party, Subnet
 from tailgit.access.routes import prefix_order
 from tailgit.model.addresses import Network
 from tailgit.model.selectors import Kind
 from tailgit.review.boxes import Box, RuleSet, Sources
 from tailgit.review.exact import Exact
-from tailgit.review.witnesses import AHEAD
-from tailgit.review.world import Bits
+from tailgit.review.witnesses import AHEAD, NOBODY
+from tailgit.review.world import Bits, each_of
+
+
+_MOST_RANGES = 12
+"""Prefixes that a name may be made of; what is cut out of everything has dozens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Names:
         self._parties: dict[object, Party] = {}
         self._numbers: dict[Bits, Numbers] = {}
         self._targets: dict[int, Target] = {}
+        self._members: dict[int, Member] = {}
 
     @cached_property
     def parties(self) -> Parties:
@@ -140,12 +146,7 @@ class Names:
 
     def _of_target(self, term: int) -> Target:
         if term not in self._targets:
-            atoms = 0
-            classes = self.relation.classes
-            for number, atom in enumerate(self._world.atoms):
-                each = atom.classes[self._side]
-                if each is not None and term in classes[each].address_ids:
-                    atoms |= 1 << number
+            atoms = self._world.target(self._side, term)
             places = (
                 row.number
                 for row in self._found.places
@@ -175,22 +176,87 @@ class Names:
 
     def _of_atoms(self, bits: Bits) -> Numbers:
         if bits not in self._numbers:
+            world = self._world
             found = (
-                self._world.number(identity, self._side)
-                for number, atom in enumerate(self._world.atoms)
-                if bits >> number & 1
-                for identity in atom.members
+                world.number(identity, self._side)
+                for atom in each_of(bits & ((1 << len(world.atoms)) - 1))
+                for identity in world.atoms[atom].members
             )
             self._numbers[bits] = frozenset(n for n in found if n is not None)
         return self._numbers[bits]
 
     def _rest(self, extent: Extent) -> list[str]:
-        found = self.parties.part(extent)
-        return [self._plain(name) for name in found.names]
+        both = extent.four & extent.six
+        names = self._cover(both)
+        alone = replace(extent, four=extent.four - both, six=extent.six - both)
+        beyond = list(self.parties.part(alone).names) if alone else []
+        if len(beyond) > _MOST_RANGES:
+            beyond = [f"{len(beyond)} ranges of addresses"]
+        return [name.partition(AHEAD)[0] for name in (*names, *beyond)]
 
-    def _plain(self, name: str) -> str:
-        """A device that is none goes by what it stands for."""
-        return name.partition(AHEAD)[0]
+    def _cover(self, devices: Numbers) -> list[str]:
+        """The largest tags and groups that lie inside, then people, then devices."""
+        unreal = {number for number in devices if self._is_unreal(number)}
+        real = devices - unreal or devices
+        left, found = set(real), []
+        inside: dict[str, int] = {}
+        for number in devices:
+            for name in self._names_of.get(number, ()):
+                inside[name] = inside.get(name, 0) + 1
+        whole = [n for n, count in inside.items() if count == len(self._named[n])]
+        for name in sorted(whole, key=self._rank):
+            if self._is_worth(name, left, real):
+                found.append(name)
+                left -= self._named[name]
+        listed = self.relation.devices
+        names = [*found, *sorted(listed[number].name for number in left)]
+        return [*names, *self._still_unnamed(real, unreal)]
+
+    def _is_worth(self, name: str, left: set[int], real: Numbers) -> bool:
+        """A person is a name for one device; a group or tag for several of several."""
+        shared = self._named[name] & left
+        if "@" in name:
+            return bool(shared)
+        owners = {self.relation.devices[n].owner for n in self._named[name] & real}
+        return len(shared) > 1 and (name.startswith("tag:") or len(owners) > 1)
+
+    def _still_unnamed(self, real: Numbers, unreal: set[int]) -> list[str]:
+        """Devices to come of a name of which no device is among those named."""
+        if not unreal or not real.isdisjoint(unreal):
+            return []
+        known = {name for number in real for name in self._names_of.get(number, ())}
+        labels = (self.relation.devices[n].name.partition(AHEAD)[0] for n in unreal)
+        return sorted({each for each in labels if each not in known})
+
+    def _rank(self, name: str) -> tuple[object, ...]:
+        is_person = "@" in name
+        return is_person, -len(self._named[name]), not name.startswith("tag:"), name
+
+    @cached_property
+    def _named(self) -> dict[str, Numbers]:
+        """Devices by tag, group and owner."""
+        people = self.parties.devices_by_owner
+        found: dict[str, set[int]] = {
+            login: set(each)
+            for login, each in people.items()
+            if not login.startswith(NOBODY)
+        }
+        for name, group in self.relation.tailnet.groups.items():
+            members = (people.get(login, NONE) for login in group.members)
+            found[name] = {number for each in members for number in each}
+        for number, device in enumerate(self.relation.devices):
+            for tag in device.tags:
+                if tag != f"tag:{NOBODY}":
+                    found.setdefault(tag, set()).add(number)
+        return {name: frozenset(numbers) for name, numbers in found.items()}
+
+    @cached_property
+    def _names_of(self) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for name, numbers in self._named.items():
+            for number in numbers:
+                found.setdefault(number, []).append(name)
+        return found
 
     def _party(
         self,
@@ -201,15 +267,35 @@ class Names:
         asks: tuple[str, ...] = (),
         via: tuple[str, ...] = (),
     ) -> Party:
-        found = self.parties.party(
-            tuple(dict.fromkeys(names)), kind, extent, asks=asks, via=via
-        )
-        members = tuple(m for m in found.members if m.name not in self._unreal)
+        subnets: tuple[Subnet, ...] = ()
+        if extent.carried:
+            alone = Extent(carried=extent.carried)
+            subnets = self.parties.party((), None, alone).subnets
         devices = self.relation.devices
-        real = (n for n in extent.devices if devices[n].name not in self._unreal)
-        owners = {devices[n].owner for n in real if not devices[n].tags}
-        return replace(
-            found,
-            members=members,
-            people=len(owners),
+        real = [n for n in sorted(extent.devices) if not self._is_unreal(n)]
+        both = extent.four == extent.six
+        return Party(
+            tuple(dict.fromkeys(names)),
+            kind,
+            extent,
+            tuple(self._member(n, None if both else extent) for n in real),
+            subnets,
+            len({devices[n].owner for n in real if not devices[n].tags}),
+            asks,
+            via,
         )
+
+    def _is_unreal(self, number: int) -> bool:
+        return bool(self._unreal) and self.relation.devices[number].name in self._unreal
+
+    def _member(self, number: int, extent: Extent | None) -> Member:
+        if number not in self._members:
+            device = self.relation.devices[number]
+            until = device_deadline(self.relation.tailnet, device)
+            gateway = device.gateway or ""
+            self._members[number] = Member(device.name, (4, 6), until, gateway)
+        if extent is None:
+            return self._members[number]
+        held = ((4, extent.four), (6, extent.six))
+        versions = tuple(version for version, numbers in held if number in numbers)
+        return replace(self._members[number], versions=versions)

@@ -22,8 +22,11 @@ from tailgit.model.tailnet import Device, Tailnet, User
 AHEAD = " (no device yet)"
 """Ends the names of such devices; no device's name has a blank."""
 
-_ANYBODY = "anybody@no.invalid"
-_ANYTHING = "tag:no-tag-of-a-rule"
+NOBODY = "no-device-yet"
+"""Begins the logins of people that nobody is."""
+
+_ANYBODY = f"{NOBODY}@no.invalid"
+_ANYTHING = f"tag:{NOBODY}"
 
 _Who = tuple[str, str]
 """An owner or a tag; the other is empty."""
@@ -41,7 +44,7 @@ def with_witnesses(
     for (owner, tag), place in names.who.items():
         for number in (1, 2):
             ipv4, ipv6 = next(places)
-            label = owner or tag
+            label = names.labels.get((owner, tag), owner or tag)
             devices.append(
                 Device(
                     f"{label}{AHEAD} {number}",
@@ -54,8 +57,7 @@ def with_witnesses(
                 )
             )
     added = {device.name: device for device in devices}
-    sides = (names.with_people(each, added, n) for n, each in enumerate((old, new)))
-    one, other = sides
+    one, other = (names.with_people(each, added) for each in (old, new))
     return one, other, frozenset(added)
 
 
@@ -65,6 +67,8 @@ class _Names:
     def __init__(self, old: Tailnet, new: Tailnet) -> None:
         self._sides = (old, new)
         self.who: dict[_Who, Place] = {}
+        self.labels: dict[_Who, str] = {}
+        """What those are called who are in the place of a group or an autogroup."""
         self._members: dict[str, set[str]] = {}
         """People that nobody is, by the groups they are in."""
         self._roles: dict[str, str] = {}
@@ -90,31 +94,36 @@ class _Names:
         match selector.kind:
             case Kind.USER:
                 self.who.setdefault((selector.value, ""), place)
-            case Kind.GROUP:
-                login = f"someone-in-{selector.value.removeprefix('group:')}@no.invalid"
-                self._members[login] = {selector.value}
-                self.who.setdefault((login, ""), place)
             case Kind.TAG:
                 self.who.setdefault(("", selector.value), place)
+            case Kind.GROUP:
+                name = selector.value.removeprefix("group:")
+                login = f"{NOBODY}+{name}@no.invalid"
+                self._members[login] = {selector.value}
+                self._stand_in((login, ""), selector.value, place)
             case Kind.MEMBER | Kind.SELF:
-                self.who.setdefault((_ANYBODY, ""), place)
+                self._stand_in((_ANYBODY, ""), Kind.MEMBER, place)
             case Kind.TAGGED:
-                self.who.setdefault(("", _ANYTHING), place)
+                self._stand_in(("", _ANYTHING), Kind.TAGGED, place)
             case Kind.ANY:
-                self.who.setdefault((_ANYBODY, ""), place)
-                self.who.setdefault(("", _ANYTHING), place)
+                self._stand_in((_ANYBODY, ""), Kind.MEMBER, place)
+                self._stand_in(("", _ANYTHING), Kind.TAGGED, place)
             case Kind.ROLE:
                 role = selector.value.removeprefix("autogroup:")
-                self._roles[f"some-{role}@no.invalid"] = role
-                self.who.setdefault((f"some-{role}@no.invalid", ""), place)
+                login = f"{NOBODY}+{role}@no.invalid"
+                self._roles[login] = role
+                self._stand_in((login, ""), selector.value, place)
             case Kind.DOMAIN:
-                self.who.setdefault((f"anybody@{domain_in(selector)}", ""), place)
+                login = f"{NOBODY}@{domain_in(selector)}"
+                self._stand_in((login, ""), selector.value, place)
             case _:
                 pass
 
-    def with_people(
-        self, tailnet: Tailnet, devices: dict[str, Device], side: int
-    ) -> Tailnet:
+    def _stand_in(self, who: _Who, label: str, place: Place) -> None:
+        self.who.setdefault(who, place)
+        self.labels[who] = str(label)
+
+    def with_people(self, tailnet: Tailnet, devices: dict[str, Device]) -> Tailnet:
         """A side with the devices, and with the people and memberships they need."""
         users, groups = dict(tailnet.users), dict(tailnet.groups)
         for login, role in self._roles.items():
@@ -125,7 +134,6 @@ class _Names:
                 members = (*group.members, login)
                 groups[name] = replace(group, members=members)
         everything = dict(tailnet.devices) | devices
-        del side
         return replace(tailnet, users=users, groups=groups, devices=everything)
 
 

@@ -150,16 +150,20 @@ class World:
         relation = self.sides[side]
         terms = relation.rules.selectors
         sources = [term.side == "src" for term in terms]
-        atoms: dict[int, Bits] = {}
-        for number, atom in enumerate(self.atoms):
-            each = atom.classes[side]
-            if each is not None:
-                atoms[each] = atoms.get(each, 0) | 1 << number
         found: dict[int, Bits] = {}
-        for each, bits in atoms.items():
+        for each, bits in self._by_class(side).items():
             for term in relation.classes[each].own[version]:
                 if sources[term]:
                     found[term] = found.get(term, 0) | bits
+        return found
+
+    def _by_class(self, side: int) -> Mapping[int, Bits]:
+        """The atoms of each class of one side."""
+        found: dict[int, Bits] = {}
+        for number, atom in enumerate(self.atoms):
+            each = atom.classes[side]
+            if each is not None:
+                found[each] = found.get(each, 0) | 1 << number
         return found
 
     def _marks(self, version: int) -> dict[Network, set[Mark]]:
@@ -214,6 +218,21 @@ class World:
         """The atoms that a source term stands for."""
         return self._terms[side][version == 6].get(term, 0)
 
+    def target(self, side: int, term: int) -> Bits:
+        """The device atoms that a destination term stands for, in either family."""
+        return self._targets[side].get(term, 0)
+
+    @cached_property
+    def _targets(self) -> tuple[Mapping[int, Bits], Mapping[int, Bits]]:
+        found: tuple[dict[int, Bits], dict[int, Bits]] = ({}, {})
+        for side, relation in enumerate(self.sides):
+            terms = relation.rules.selectors
+            for each, bits in self._by_class(side).items():
+                for term in relation.classes[each].address_ids:
+                    if terms[term].side == "dst":
+                        found[side][term] = found[side].get(term, 0) | bits
+        return found
+
     # Flows
 
     def inflow(self, side: int, version: int, term: int) -> Inflow:
@@ -247,6 +266,14 @@ class World:
     def opened(self, side: int, mask: int) -> Iterator[Opened]:
         """The port sets of a mask."""
         return opened_by(mask & self.sides[side].rules.opening, self._opened[side])
+
+
+def each_of(bits: Bits) -> Iterator[int]:
+    """The numbers of a set, ascending."""
+    while bits:
+        low = bits & -bits
+        yield low.bit_length() - 1
+        bits ^= low
 
 
 def opened_by(mask: int, opened: Sequence[Opened]) -> Iterator[Opened]:
