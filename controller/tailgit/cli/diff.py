@@ -13,6 +13,7 @@ from tailgit.cli.tailnet import MOST_TAILNETS, Format, Repo
 from tailgit.errors import Exit, InvalidTailnet, SourceError, UsageError
 
 if TYPE_CHECKING:
+    from tailgit.access.deadlines import Until
     from tailgit.load import Loaded
     from tailgit.load.source import Source
     from tailgit.model.tailnet import Tailnet
@@ -137,7 +138,9 @@ def _is_folder(text: str, repo: Path) -> bool:
     return False
 
 
-def _compared(key: str, one: Loaded | None, other: Loaded | None, now: int) -> Compared:
+def _compared(
+    key: str, one: Loaded | None, other: Loaded | None, now: Until
+) -> Compared:
     from tailgit.report.access_change import Compared
     from tailgit.review.access import difference
 
@@ -164,7 +167,7 @@ def _tailnet(loaded: Loaded) -> Tailnet:
     return loaded.tailnet
 
 
-def _checked(loaded: Loaded, now: int) -> Tailnet:
+def _checked(loaded: Loaded, now: Until) -> Tailnet:
     """The side that is to come must be valid as a whole."""
     from tailgit.check import Surroundings, examine
 

@@ -1,4 +1,4 @@
-"""The access difference as text: who gains and who loses what, and the line that did it.
+"""The access difference as text: who gains or loses what, and the line that did it.
 
 A line for each party and destination with its sign, where it comes from on the right,
 and below it who that is in devices. Nothing is worked out here, and no line is left
@@ -51,7 +51,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class ChangeReport:
-    """Every tailnet that was compared, and the commits of both sides if they are any."""
+    """Every tailnet that was compared, and the commits of both sides, if any."""
 
     tailnets: tuple[Compared, ...]
     base: str | None = None
@@ -251,9 +251,7 @@ def _who(line: ChangedLine) -> str:
     if src == _name(line.src) and dst == _name(line.dst):
         return ""
     several = len(line.src.members) + len(line.src.subnets) > 1
-    if line.was_held and line.is_held:
-        verb = "reach" if several else "reaches"
-    elif line.is_gain:
+    if line.is_held:
         verb = "reach" if several else "reaches"
     else:
         verb = "no longer reach" if several else "no longer reaches"

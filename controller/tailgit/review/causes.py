@@ -19,9 +19,10 @@ from tailgit.model.findings import Place
 from tailgit.model.policy import Rule
 from tailgit.model.selectors import Kind, Selector
 from tailgit.model.tailnet import Device, Tailnet
-from tailgit.review.boxes import Box, RuleSet
+from tailgit.review.boxes import Box
 from tailgit.review.exact import Exact
 from tailgit.review.identity import same_devices
+from tailgit.review.named import RuleSet
 from tailgit.review.reasons import Reason, Reasons
 from tailgit.review.world import NEVER, NEW, OLD, Bits, each_of
 
@@ -113,7 +114,7 @@ class Causes:
             return
         found = list(self._of_ends(box, number, twin, side))
         if not found and box.was != NEVER != box.until:
-            found = list(self._of_deadlines(box, side))
+            found = list(self._of_deadlines(box))
         yield from found or [Cause("the rule is the same", rule.place, side == OLD)]
 
     def _of_policy(self, rule: Rule, side: int) -> Cause:
@@ -209,7 +210,7 @@ class Causes:
                 [self._term(term, side) for term in terms],
                 side,
             )
-            yield from self._told(told, side)
+            yield from self._told(told)
 
     def _of_atoms(self, bits: Bits, terms: Iterable[int], side: int) -> Iterator[Cause]:
         listed = tuple(terms)
@@ -223,7 +224,7 @@ class Causes:
             own = self._world.sides[side].class_of(device.name).address_ids
             through = [self._term(term, side) for term in listed if term in own]
             told = self._reasons.of_device(self._pair(identity), through, side)
-            yield from self._told(told, side, (device.name,))
+            yield from self._told(told, (device.name,))
 
     def _members(self, bits: Bits) -> list[int]:
         found: list[int] = []
@@ -248,12 +249,10 @@ class Causes:
                     if self._world.source(side, 4, term) >> number & 1 or (
                         self._world.source(side, 6, term) >> number & 1
                     ):
-                        told = self._reasons.of_addresses(self._term(term, side), side)
-                        yield from self._told(told, side)
+                        told = self._reasons.of_addresses(self._term(term, side))
+                        yield from self._told(told)
 
-    def _told(
-        self, told: Reason | None, side: int, who: tuple[str, ...] = ()
-    ) -> Iterator[Cause]:
+    def _told(self, told: Reason | None, who: tuple[str, ...] = ()) -> Iterator[Cause]:
         if told is not None:
             text, place, at = told
             named = tuple(each for each in who if each not in self._unreal)
@@ -261,7 +260,7 @@ class Causes:
 
     # Deadlines
 
-    def _of_deadlines(self, box: Box, side: int) -> Iterator[Cause]:
+    def _of_deadlines(self, box: Box) -> Iterator[Cause]:
         """Devices or their owners that end at another time."""
         bits = (box.sources[0] | box.sources[1] | box.atoms) & self._world.moved
         places = (self._found.places[n].place for n in box.places)
@@ -276,7 +275,7 @@ class Causes:
                 after.tailnet, new
             ):
                 continue
-            yield from self._told(self._reasons.of_end(old, new), side, (new.name,))
+            yield from self._told(self._reasons.of_end(old, new), (new.name,))
 
 
 def _is_whole(cause: Cause) -> bool:

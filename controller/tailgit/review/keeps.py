@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tailgit.access.extents import extent_of
-from tailgit.access.lines import Line, Lines
-from tailgit.access.parties import Parties
+from tailgit.access.lines import Line, Lines, Naming
+from tailgit.access.parties import Parties, Party
 from tailgit.review.exact import Exact
 from tailgit.review.lines import ChangedLine
 from tailgit.review.world import NEW, OLD, person_of
@@ -40,10 +40,14 @@ def kept(
     for name in sorted(who)[:MOST]:
         extent = extent_of(frozenset(who[name]))
         party = parties.party((name,), None, extent)
-        listed = lines.named(lines.reached_from(extent), lambda _, p=party: p, extent)
+        listed = lines.named(lines.reached_from(extent), _always(party), extent)
         with_ports = tuple(line for line in listed if line.ports.ranges)
         result.append(Kept(name, with_ports))
     return tuple(result)
+
+
+def _always(party: Party) -> Naming:
+    return lambda _: party
 
 
 def _taken_out(

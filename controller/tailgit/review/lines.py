@@ -10,10 +10,11 @@ from tailgit.access.lines import party_order
 from tailgit.access.parties import Party
 from tailgit.model.policy import Rule
 from tailgit.model.ports import ICMPV6, Ports
-from tailgit.review.boxes import Box, RuleSet, boxes
+from tailgit.review.boxes import Box, boxes
 from tailgit.review.causes import Cause, Causes
 from tailgit.review.counting import Counting
 from tailgit.review.exact import Exact
+from tailgit.review.named import RuleSet
 from tailgit.review.naming import Names
 from tailgit.review.world import ALWAYS, NEVER, Bits
 

@@ -17,11 +17,11 @@ from tailgit.access.parties import Member, Parties, Party, Subnet
 from tailgit.access.routes import prefix_order
 from tailgit.model.addresses import Network
 from tailgit.model.selectors import Kind
-from tailgit.review.boxes import Box, RuleSet, Sources
+from tailgit.review.boxes import Box, Sources
 from tailgit.review.exact import Exact
+from tailgit.review.named import RuleSet
 from tailgit.review.witnesses import AHEAD, NOBODY
 from tailgit.review.world import Bits, each_of
-
 
 _MOST_RANGES = 12
 """Prefixes that a name may be made of; what is cut out of everything has dozens."""
@@ -63,8 +63,9 @@ class Names:
         return self._parties[key]
 
     def target(self, box: Box) -> Party:
-        key = ("dst", box.rules[0], box.atoms, box.places, box.is_self)
-        key += (bool(box.sources[0]), bool(box.sources[1]))
+        families = tuple(map(bool, box.sources))
+        ends = (box.rules[0], box.atoms, box.places)
+        key = ("dst", *ends, box.is_self, families)
         if key not in self._parties:
             self._parties[key] = self._target(box)
         return self._parties[key]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tailgit.model.ports import Range
 from tailgit.review.world import ALWAYS, NEVER, Bits, Inflow
@@ -106,7 +107,7 @@ def _spans(opened: Iterable[tuple[Range, ...]]) -> Iterator[Range]:
             cuts[protocol].update((first, last + 1))
     for protocol in sorted(cuts):
         ordered = sorted(cuts[protocol])
-        for first, after in zip(ordered, ordered[1:], strict=False):
+        for first, after in pairwise(ordered):
             yield protocol, first, after - 1
 
 

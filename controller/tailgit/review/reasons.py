@@ -50,9 +50,11 @@ class Reasons:
             if told is not None:
                 return told
         for term in through:
-            told = self._by_posture(old, new, term, side)
+            told = self._by_posture(old, new, term)
             if told is not None:
                 return told
+        if (old.owner, old.tags) != (new.owner, new.tags):
+            return _by_owner(old, new)
         return "device changed", new.place, NEW
 
     def _both(self, device: Device, side: int) -> tuple[Device, Device]:
@@ -131,7 +133,7 @@ class Reasons:
             case Kind.HOST | Kind.IPSET | Kind.PREFIX:
                 if old.addresses != new.addresses:
                     return "address changed", new.place, NEW
-                return self.of_addresses(term, side)
+                return self.of_addresses(term)
             case _:
                 return None
 
@@ -154,9 +156,7 @@ class Reasons:
         former = self._tailnets[OLD].groups[name]
         return _member(former, login), OLD
 
-    def _by_posture(
-        self, old: Device, new: Device, term: Term, side: int
-    ) -> Reason | None:
+    def _by_posture(self, old: Device, new: Device, term: Term) -> Reason | None:
         if not term.posture:
             return None
         if old.attributes != new.attributes:
@@ -173,7 +173,7 @@ class Reasons:
 
     # Addresses
 
-    def of_addresses(self, term: Term, side: int) -> Reason | None:
+    def of_addresses(self, term: Term) -> Reason | None:
         """Why a term stands for addresses on one side only."""
         selector = term.selector
         old, new = self._tailnets
@@ -203,7 +203,7 @@ class Reasons:
     ) -> Reason | None:
         """Why addresses behind a device are a destination on one side only."""
         for term in terms:
-            told = self.of_addresses(term, side)
+            told = self.of_addresses(term)
             if term.selector.kind is not Kind.ANY and told is not None:
                 return told
         if isinstance(behind, str):
