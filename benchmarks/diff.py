@@ -29,7 +29,7 @@ from tailgit.model.tailnet import Tailnet
 from tailgit.review.access import difference
 
 SECONDS, SHARE = 1.5, 0.15
-ROUNDS = 5
+ROUNDS = 3
 GRANTS = 500
 
 HEAD = """\

@@ -76,7 +76,7 @@ def test_two_folders(repo: Path, tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_no_change_says_what_was_compared(repo: Path, capsys: Capture) -> None:
-    """A remark and a key change no access; nobody may take that for a verdict on all."""
+    """A remark and a key change no access; nobody may take that for a verdict on it."""
     add(repo, "# nothing\n")
     devices = (repo / "devices.yaml").read_text()
     key = "6Zg1fQ0o3Pqj4m0sO5GmVbq5tGgRUuTzvKyJ0uUoY1E="

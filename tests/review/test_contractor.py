@@ -1,4 +1,4 @@
-"""A contractor leaves a team, a team gets a database, a machine is retired: as printed."""
+"""A contractor leaves, a team gets a database, a machine is retired: as printed."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _compared(
     from tailgit.review.access import difference
 
     old = None if one is None else _tailnet(one)
-    new = None if other is None else _checked(other, now)
+    new = None if other is None else _checked(other)
     known = new or old
     assert known is not None
     # A tailnet that is not there lets nothing happen.
@@ -167,11 +167,22 @@ def _tailnet(loaded: Loaded) -> Tailnet:
     return loaded.tailnet
 
 
-def _checked(loaded: Loaded, now: Until) -> Tailnet:
-    """The side that is to come must be valid as a whole."""
-    from tailgit.check import Surroundings, examine
+def _checked(loaded: Loaded) -> Tailnet:
+    """The side that is to come must be valid; what `check` only warns of may wait.
 
-    findings = examine(loaded, Surroundings(now))
+    The dear half of a check looks for rules that are dead and names that nobody uses:
+    that is no error, and it would cost more than the comparison.
+    """
+    from tailgit.check.attachments import check_attachments
+    from tailgit.check.devices import check_devices
+    from tailgit.check.policy import check_policy
+    from tailgit.check.references import check_references
+    from tailgit.check.routes import check_routes
+    from tailgit.model.findings import in_order
+
+    tailnet = _tailnet(loaded)
+    judges = check_references, check_devices, check_attachments, check_routes
+    findings = [f for judge in (*judges, check_policy) for f in judge(tailnet)]
     if any(finding.is_error for finding in findings):
-        raise InvalidTailnet(findings, loaded.commit)
-    return _tailnet(loaded)
+        raise InvalidTailnet(in_order((*loaded.findings, *findings)), loaded.commit)
+    return tailnet

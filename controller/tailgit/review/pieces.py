@@ -44,12 +44,19 @@ class Held:
     end: int
     ends: Ends
 
-    def at(self, protocol: int, port: int) -> dict[int, Bits]:
-        """Who may reach the port, by the time at which that ends."""
-        by_rule: dict[int, Bits] = {}
+    def by_span(self, spans: Spans) -> list[dict[int, Bits]]:
+        """For each span of ports, who may reach them, by when that ends."""
+        open_: list[dict[int, Bits]] = [{} for _ in spans.listed]
         for (ranges, until), bits in self.inflow.items():
-            if any(p == protocol and a <= port <= b for p, a, b in ranges):
-                by_rule[until] = by_rule.get(until, 0) | bits
+            for number in spans.within(ranges):
+                held = open_[number]
+                held[until] = held.get(until, 0) | bits
+        return [self._ending(each) for each in open_]
+
+    def _ending(self, by_rule: Mapping[int, Bits]) -> dict[int, Bits]:
+        """Who ends before the rules do counts until then; each source once."""
+        if len(by_rule) == 1 and not self.ends:
+            return {min(until, self.end): bits for until, bits in by_rule.items()}
         found: dict[int, Bits] = defaultdict(int)
         seen = 0
         for until in sorted(by_rule, reverse=True):
@@ -64,14 +71,45 @@ class Held:
         return dict(found)
 
 
+class Spans:
+    """Ranges of ports within which no rule begins or ends."""
+
+    def __init__(self, opened: Iterable[tuple[Range, ...]]) -> None:
+        cuts: dict[int, set[int]] = defaultdict(set)
+        for ranges in set(opened):
+            for protocol, first, last in ranges:
+                cuts[protocol].update((first, last + 1))
+        self.listed: list[Range] = []
+        self._at: dict[tuple[int, int], int] = {}
+        for protocol, ends in sorted(cuts.items()):
+            for first, after in pairwise(sorted(ends)):
+                self._at[protocol, first] = len(self.listed)
+                self.listed.append((protocol, first, after - 1))
+        self._within: dict[tuple[Range, ...], list[int]] = {}
+
+    def within(self, ranges: tuple[Range, ...]) -> list[int]:
+        """The numbers of the spans that lie in some ranges."""
+        if ranges not in self._within:
+            found = self._within[ranges] = []
+            for protocol, first, last in ranges:
+                number = self._at[protocol, first]
+                while number < len(self.listed):
+                    of, _, end = self.listed[number]
+                    if of != protocol or end > last:
+                        break
+                    found.append(number)
+                    number += 1
+        return self._within[ranges]
+
+
 def pieces(old: Held, new: Held) -> list[Piece]:
     """Everything that is not the same before and after, each port and source once."""
     found: list[Piece] = []
-    spans = _spans(key[0] for each in (old, new) for key in each.inflow)
-    for protocol, first, last in spans:
-        before, after = old.at(protocol, first), new.at(protocol, first)
+    spans = Spans(key[0] for each in (old, new) for key in each.inflow)
+    sides = zip(spans.listed, old.by_span(spans), new.by_span(spans), strict=True)
+    for span, before, after in sides:
         for was, until, bits in _changes(before, after):
-            found.append(Piece((protocol, first, last), was, until, bits))
+            found.append(Piece(span, was, until, bits))
     return found
 
 
@@ -97,18 +135,6 @@ def _union(held: Mapping[int, Bits]) -> Bits:
     for bits in held.values():
         found |= bits
     return found
-
-
-def _spans(opened: Iterable[tuple[Range, ...]]) -> Iterator[Range]:
-    """Ranges within which none of the given begins or ends."""
-    cuts: dict[int, set[int]] = defaultdict(set)
-    for ranges in set(opened):
-        for protocol, first, last in ranges:
-            cuts[protocol].update((first, last + 1))
-    for protocol in sorted(cuts):
-        ordered = sorted(cuts[protocol])
-        for first, after in pairwise(ordered):
-            yield protocol, first, after - 1
 
 
 def union(inflows: Iterable[Inflow]) -> Inflow:

@@ -9,11 +9,13 @@ to do with: for all others both sides say the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
+from itertools import count
 
-from tailgit.access.selectors import domain_in
+from tailgit.access.selectors import domain_in, prefixes_of
+from tailgit.model.addresses import Network
 from tailgit.model.findings import Place
 from tailgit.model.policy import Rule
 from tailgit.model.selectors import Kind, Selector
@@ -200,14 +202,39 @@ def _changed_people(old: Tailnet, new: Tailnet) -> dict[str, Place]:
 
 
 def _free(old: Tailnet, new: Tailnet) -> Iterator[tuple[IPv4Address, IPv6Address]]:
-    """Addresses that no device and no literal of either policy has: from the end."""
-    taken = {
-        a for each in (old, new) for d in each.devices.values() for a in d.addresses
-    }
-    number = 1
-    while True:
-        ipv4 = IPv4Address(int(new.ipv4.broadcast_address) - number)
-        ipv6 = IPv6Address(int(new.ipv6.broadcast_address) - number)
-        number += 1
-        if ipv4 not in taken and ipv6 not in taken:
-            yield ipv4, ipv6
+    """Addresses that no device has, from the end of the range, and of which no rule
+    speaks: a literal for part of the range means somebody in particular."""
+    devices = [device for each in (old, new) for device in each.devices.values()]
+    parts = _literals(old) | _literals(new)
+    four = _down({int(d.ipv4) for d in devices}, parts, new.ipv4, 240 << 24)
+    six = _down({int(d.ipv6) for d in devices}, parts, new.ipv6, 1 << 120)
+    for one, other in zip(four, six, strict=False):
+        yield IPv4Address(one), IPv6Address(other)
+
+
+def _down(
+    taken: set[int], parts: Iterable[Network], pool: Network, beyond: int
+) -> Iterator[int]:
+    """Numbers of free addresses; from a block that nobody uses where there is none."""
+    first, last = int(pool.network_address), int(pool.broadcast_address)
+    cut = [
+        (int(p.network_address), int(p.broadcast_address))
+        for p in parts
+        if p.version == pool.version and p.prefixlen > pool.prefixlen
+    ]
+    number = last - 1
+    while number > first:
+        start = min((a for a, b in cut if a <= number <= b), default=None)
+        if start is not None:
+            number = start - 1
+            continue
+        if number not in taken:
+            yield number
+        number -= 1
+    yield from count(beyond + 1)
+
+
+def _literals(tailnet: Tailnet) -> set[Network]:
+    selectors = {s for rule in tailnet.rules for s in (*rule.src, *rule.dst)}
+    found = (prefixes_of(tailnet, s) for s in selectors if s.kind is not Kind.INTERNET)
+    return {prefix for each in found for prefix in each}

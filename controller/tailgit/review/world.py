@@ -313,8 +313,14 @@ def _classes(relation: Relation) -> dict[int, int]:
 
 
 def _deadlines(relation: Relation) -> dict[int, int]:
-    ends = (device_deadline(relation.tailnet, each) for each in relation.devices)
-    return {number: end for number, end in enumerate(ends) if end is not None}
+    users = relation.tailnet.users.values()
+    ending = {user.login for user in users if user.expires is not None}
+    ends = {
+        number: device_deadline(relation.tailnet, each)
+        for number, each in enumerate(relation.devices)
+        if each.expires is not None or each.owner in ending
+    }
+    return {number: end for number, end in ends.items() if end is not None}
 
 
 def _source_prefixes(
