@@ -145,8 +145,14 @@ class Brute:
             return []
         if node not in judge.devices:
             return []
-        # Such a packet is in the node's own: what else `allows` would ask.
-        return [box for box in judge.boxes(node) if box.names(src, dst)]
+        # Such a packet is in the node's own: what else `allows` would ask. A rule that
+        # goes through routers gives no access to the routers themselves (POLICY.md §4),
+        # also where an ipset of it has prefixes around their addresses.
+        return [
+            box
+            for box in judge.boxes(node)
+            if box.names(src, dst) and not (box.via and packet.dst.device is not None)
+        ]
 
     def _carries(self, judge: Judge, node: str, address: Address) -> bool:
         if node not in judge.devices:
