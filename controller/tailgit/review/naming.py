@@ -21,7 +21,7 @@ from tailgit.review.boxes import Box, Sources
 from tailgit.review.exact import Exact
 from tailgit.review.named import RuleSet
 from tailgit.review.witnesses import AHEAD, NOBODY
-from tailgit.review.world import Bits, each_of
+from tailgit.review.world import Bits, each_of, person_of
 
 _MOST_RANGES = 12
 """Prefixes that a name may be made of; what is cut out of everything has dozens."""
@@ -236,14 +236,13 @@ class Names:
     @cached_property
     def _named(self) -> dict[str, Numbers]:
         """Devices by tag, group and owner."""
-        people = self.parties.devices_by_owner
-        found: dict[str, set[int]] = {
-            login: set(each)
-            for login, each in people.items()
-            if not login.startswith(NOBODY)
-        }
+        people: dict[str, set[int]] = {}
+        for number, device in enumerate(self.relation.devices):
+            if (login := person_of(device)) is not None:
+                people.setdefault(login, set()).add(number)
+        found = {n: each for n, each in people.items() if not n.startswith(NOBODY)}
         for name, group in self.relation.tailnet.groups.items():
-            members = (people.get(login, NONE) for login in group.members)
+            members = (people.get(login, set()) for login in group.members)
             found[name] = {number for each in members for number in each}
         for number, device in enumerate(self.relation.devices):
             for tag in device.tags:
