@@ -9,7 +9,7 @@ name or address is still the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from tailgit.model.addresses import Address
@@ -76,13 +76,24 @@ class Brute:
         self.tailnets = (old, new)
         self.times = (1, *sorted(_deadlines(old) | _deadlines(new)))
         self.judges = {at: (Judge(old, at), Judge(new, at)) for at in self.times}
+        self._asked = sorted({p for each in self.tailnets for p in probes(each)})
         self._last: object = None
         self._flows: list[tuple[int, Flow, Flow]] = []
         self.pairs = pairs_of(old, new)
 
     def packets(self) -> Iterator[Packet]:
         """Between all ends, on both sides of each bound of what rules open."""
-        asked = sorted({p for each in self.tailnets for p in probes(each)})
+        for ends in self.ends():
+            yield from self.between(ends)
+
+    def between(self, ends: Packet) -> Iterator[Packet]:
+        """The packets between two ends; the first is a ping."""
+        yield ends
+        for protocol, port in self._asked:
+            yield replace(ends, protocol=protocol, port=port)
+
+    def ends(self) -> Iterator[Packet]:
+        """A ping from everywhere to everywhere."""
         outside = self._outside()
         for node in self.pairs:
             targets = [End(node, 4), End(node, 6)]
@@ -99,8 +110,13 @@ class Brute:
                     if src.version == dst.version and src != dst:
                         ping = 1 if src.version == 4 else 58
                         yield Packet(src, node, dst, ping, 0)
-                        for protocol, port in asked:
-                            yield Packet(src, node, dst, protocol, port)
+
+    def differs(self, ends: Packet) -> bool:
+        """Whether any rule between two ends is another before and after."""
+        return any(
+            {box.ports for box in one} != {box.ports for box in other}
+            for _, one, other in self.passing(ends)
+        )
 
     def _outside(self) -> list[Address]:
         """A few addresses outside of the tailnet's own ranges, at edges of prefixes."""

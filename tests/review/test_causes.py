@@ -270,6 +270,20 @@ def test_nothing_is_said_of_what_means_the_same(tmp_path):
     assert change.counts.unchanged > 0
 
 
+def test_what_self_says_already_is_no_news(tmp_path):
+    """Somebody's own devices reach each other by a rule to self before and after: then
+    another rule about the same makes no difference to them."""
+    rule = '  - {src: [group:dev], dst: [group:dev], ip: ["tcp:22"]}\n'
+    change = compared(tmp_path / "1", BEFORE, BEFORE + rule)
+    assert change.counts.gain == 0
+    assert all(line.is_ahead for line in change.gained)
+    more = rule.replace("tcp:22", "tcp:22-23")
+    change = compared(tmp_path / "2", BEFORE, BEFORE + more)
+    own = {str(each.ports) for each in change.gained if each.pairs}
+    assert own == {"tcp:23"}
+    assert change.counts.gain == 2
+
+
 def test_a_rename_is_no_change(tmp_path):
     """A device that says what it was called before is the same device."""
     other = BEFORE.replace(

@@ -77,7 +77,7 @@ def _block(report: ChangeReport, each: Compared) -> list[str]:
     lines = [f"{head}{''.join(f', {note}' for note in notes)}", ""]
     change = each.change
     if change.is_noop:
-        return [*lines, "No change in access."]
+        return [*lines, "No change in access.", *_others(change)]
     lines.append("Access")
     for sign, some in (("+", change.gained), ("-", change.lost)):
         entries = _entries(sign, [line for line in some if not line.is_implied])
@@ -85,8 +85,13 @@ def _block(report: ChangeReport, each: Compared) -> list[str]:
         lines += [e for e in entries if not (each.is_alone and e.strip() == NO_DEVICE)]
     for kept in change.kept:
         lines += _kept(kept)
-    lines += ["", *(f"  {line}" for line in _sums(change, each))]
+    lines += ["", *(f"  {line}" for line in (*_sums(change, each), *_others(change)))]
     return lines
+
+
+def _others(change: AccessChange) -> Iterator[str]:
+    if change.others:
+        yield f"! Changed as well, and not compared: {', '.join(change.others)}."
 
 
 def _commit(commit: str | None) -> str:

@@ -28,6 +28,9 @@ def as_json(report: ChangeReport) -> str:
             "noop": report.is_noop,
             "gained": list(_lines(report, gained=True)),
             "lost": list(_lines(report, gained=False)),
+            "not_compared": sorted(
+                {name for each in report.tailnets for name in each.change.others}
+            ),
             "kept": [
                 _kept(each, kept)
                 for each in report.tailnets

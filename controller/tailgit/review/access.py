@@ -18,6 +18,7 @@ from tailgit.review.counting import Counting, Counts
 from tailgit.review.exact import Exact, exact
 from tailgit.review.keeps import Kept, kept
 from tailgit.review.lines import ChangedLine, changed_lines
+from tailgit.review.others import others
 from tailgit.review.witnesses import with_witnesses
 from tailgit.review.world import NEW, OLD
 
@@ -28,7 +29,8 @@ class AccessChange:
 
     `gained` and `lost` together are exactly the difference; lines `is_ahead` are about
     devices that nobody has yet, of both sides alike. `kept` says what those who were
-    taken out of something still have. `exact` is what the lines were made of.
+    taken out of something still have; `others` names what changes and is not compared.
+    `exact` is what the lines were made of.
     """
 
     gained: tuple[ChangedLine, ...]
@@ -37,6 +39,7 @@ class AccessChange:
     kept: tuple[Kept, ...]
     exact: Exact
     unreal: frozenset[str]
+    others: tuple[str, ...] = ()
 
     @property
     def is_noop(self) -> bool:
@@ -59,4 +62,5 @@ def difference(old: Tailnet, new: Tailnet, at: Until = None) -> AccessChange:
         kept(found, lost, unreal),
         found,
         unreal,
+        others(found.world.sides[OLD].tailnet, found.world.sides[NEW].tailnet),
     )
