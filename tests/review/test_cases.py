@@ -13,7 +13,7 @@ from tests.review.test_causes import BEFORE, SAID, said, tailnet
 from tests.review.test_exact import wrong
 
 ALL = '  - {src: ["*"], dst: [tag:db], ip: ["tcp:25"]}\n'
-VIA = '  - {src: [group:dev], dst: ["10.20.3.0/24"], ip: ["tcp:80"], via: [tag:gw]}\n'
+VIA = '  - {src: [group:dev], dst: ["10.20.0.0/16"], ip: ["tcp:80"], via: [tag:gw]}\n'
 SOON = '  - {src: [group:dev], dst: [printer], ip: ["tcp:80"], expires: 2030-01-31}\n'
 GATEWAY = "gw-1: {tags: [tag:gw], routes: [10.20.0.0/16]}"
 

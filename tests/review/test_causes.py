@@ -284,6 +284,21 @@ def test_what_self_says_already_is_no_news(tmp_path):
     assert change.counts.gain == 2
 
 
+def test_addresses_of_nobody_gain_nothing(tmp_path):
+    """In the tailnet's own range only devices have addresses; the rest is nobody's."""
+    rule = '  - {src: ["100.100.7.0/24"], dst: [tag:db], ip: ["tcp:1"]}\n'
+    assert compared(tmp_path, BEFORE, BEFORE + rule).is_noop
+
+
+def test_the_rule_that_lasts_is_the_cause(tmp_path):
+    """Of two rules for the same, the one that ends first has not brought about what
+    holds longer than it does."""
+    soon = '  - {src: [group:dev], dst: [tag:gw], ip: ["tcp:8"], expires: 2030-01-31}\n'
+    rule = '  - {src: [group:dev], dst: [tag:gw], ip: ["tcp:8"]}\n'
+    found = said(compared(tmp_path, BEFORE, BEFORE + soon + rule))
+    assert found == {"+ group:dev -> tag:gw tcp:8": "40 new grant"}
+
+
 def test_a_rename_is_no_change(tmp_path):
     """A device that says what it was called before is the same device."""
     other = BEFORE.replace(

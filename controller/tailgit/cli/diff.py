@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -144,6 +145,8 @@ def _compared(
     from tailgit.report.access_change import Compared
     from tailgit.review.access import difference
 
+    # What was loaded stays until the end; looking through it again and again costs.
+    gc.freeze()
     old = None if one is None else _tailnet(one)
     new = None if other is None else _checked(other)
     known = new or old

@@ -197,7 +197,7 @@ class Names:
 
     def _cover(self, devices: Numbers) -> list[str]:
         """The largest tags and groups that lie inside, then people, then devices."""
-        unreal = {number for number in devices if self._is_unreal(number)}
+        unreal = devices & self._unreal_ones
         real = devices - unreal or devices
         left, found = set(real), []
         inside: dict[str, int] = {}
@@ -221,7 +221,7 @@ class Names:
         owners = {self.relation.devices[n].owner for n in self._named[name] & real}
         return len(shared) > 1 and (name.startswith("tag:") or len(owners) > 1)
 
-    def _still_unnamed(self, real: Numbers, unreal: set[int]) -> list[str]:
+    def _still_unnamed(self, real: Numbers, unreal: Numbers) -> list[str]:
         """Devices to come of a name of which no device is among those named."""
         if not unreal or not real.isdisjoint(unreal):
             return []
@@ -272,7 +272,7 @@ class Names:
             alone = Extent(carried=extent.carried)
             subnets = self.parties.party((), None, alone).subnets
         devices = self.relation.devices
-        real = [n for n in sorted(extent.devices) if not self._is_unreal(n)]
+        real = sorted(extent.devices - self._unreal_ones)
         both = extent.four == extent.six
         return Party(
             tuple(dict.fromkeys(names)),
@@ -285,8 +285,10 @@ class Names:
             via,
         )
 
-    def _is_unreal(self, number: int) -> bool:
-        return bool(self._unreal) and self.relation.devices[number].name in self._unreal
+    @cached_property
+    def _unreal_ones(self) -> Numbers:
+        position = self.relation.position
+        return frozenset(position[name] for name in self._unreal & position.keys())
 
     def _member(self, number: int, extent: Extent | None) -> Member:
         if number not in self._members:
