@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tailgit.load import load
 from tailgit.review.access import difference
+from tailgit.review.witnesses import with_witnesses
 from tests.review.brute import Brute
 from tests.review.test_causes import BEFORE, SAID, said, tailnet
 from tests.review.test_exact import wrong
@@ -124,3 +126,50 @@ def test_case_is_exact(name: str, tmp_path: Path) -> None:
         found = difference(some, others)
         bad = next(wrong(found, Brute(some, others), seen), None)
         assert bad is None, (bad, said(found))
+
+
+POLICY = """\
+{
+  "groups": {"group:eng": ["ana@x.com", "ben@x.com"], "group:none": []},
+  "tagOwners": {"tag:web": [], "tag:db": []},
+  "hosts": {"office": "10.1.0.0/16"},
+  "acls": [
+    {"action": "accept", "src": ["group:eng"], "dst": ["tag:web:443", "office:80"]},
+    {"action": "accept", "src": ["tag:web", "group:none"], "dst": ["tag:db:5432"]},
+    {"action": "accept", "src": ["autogroup:member"], "dst": ["autogroup:self:*"]},
+  ],
+}
+"""
+
+ALONE = [
+    (', "ben@x.com"', ""),
+    ('"group:none": []', '"group:none": ["cy@x.com"]'),
+    ('"tag:db:5432"', '"tag:db:5432", "tag:web:9090"'),
+    ('["tag:web", "group:none"]', '["*"]'),
+    ('"tag:web:443"', '"*:443"'),
+    ('"autogroup:self:*"', '"autogroup:self:22"'),
+    ("10.1.0.0/16", "10.1.0.0/17"),
+    (POLICY[POLICY.index('  "acls"') :], "}\n"),
+]
+
+
+@pytest.mark.parametrize("edit", ALONE, ids=[each[1][:30] for each in ALONE])
+def test_policy_alone_is_exact(edit: Edit, tmp_path: Path) -> None:
+    """A policy without any device: the two of each name are devices to brute force."""
+    sides = []
+    for name, text in (("a", POLICY), ("b", edited(POLICY, [edit]))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "policy.hujson").write_text(text)
+        sides.append(load(tmp_path / name).tailnet)
+    one, other = sides
+    assert one is not None
+    assert other is not None
+    for some, others in ((one, other), (other, one)):
+        found = difference(some, others)
+        old, new, unreal = with_witnesses(some, others)
+        assert unreal
+        assert not found.is_noop
+        seen: Counter[object] = Counter()
+        bad = next(wrong(found, Brute(old, new), seen), None)
+        assert bad is None, (bad, said(found))
+        assert found.counts.gain == found.counts.lose == 0
