@@ -58,6 +58,10 @@ class Atom:
     ends: tuple[int, int]
 
 
+_Alike = tuple[tuple[int | None, int | None], tuple[int, int], int]
+"""Classes and deadlines on both sides, and the device where it stands alone."""
+
+
 class World:
     """The atoms of two relations, and what each term of a rule means in them."""
 
@@ -94,24 +98,24 @@ class World:
         return None if number is None else self.sides[side].devices[number]
 
     def _atoms(self, split: frozenset[str]) -> list[Atom]:
-        found: dict[tuple[object, ...], list[int]] = defaultdict(list)
-        for identity, pair in enumerate(self.identities.pairs):
-            classes = tuple(
-                None if number is None else self._class_of[side][number]
-                for side, number in enumerate(pair)
-            )
-            ends = tuple(
-                NEVER if number is None else self._ends[side].get(number, ALWAYS)
-                for side, number in enumerate(pair)
-            )
+        found: dict[_Alike, list[int]] = defaultdict(list)
+        for identity, (old, new) in enumerate(self.identities.pairs):
+            classes = self._of_class(OLD, old), self._of_class(NEW, new)
+            ends = self._end_of(OLD, old), self._end_of(NEW, new)
             alone = bool(split) and any(
                 person_of(self.device(identity, side)) in split for side in SIDES
             )
             found[classes, ends, identity if alone else -1].append(identity)
         return [
-            Atom(tuple(members), key[0], key[1])  # type: ignore[arg-type]  # as above
-            for key, members in found.items()
+            Atom(tuple(members), classes, ends)
+            for (classes, ends, _), members in found.items()
         ]
+
+    def _of_class(self, side: int, number: int | None) -> int | None:
+        return None if number is None else self._class_of[side][number]
+
+    def _end_of(self, side: int, number: int | None) -> int:
+        return NEVER if number is None else self._ends[side].get(number, ALWAYS)
 
     @cached_property
     def ends(self) -> tuple[Mapping[int, Bits], Mapping[int, Bits]]:
