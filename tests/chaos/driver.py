@@ -3,7 +3,8 @@
 It is the real program over real SSH; only `AsyncSsh.connect` is wrapped, to tell the
 test on standard output `NODE VERB MOMENT` and to wait on standard input for what
 shall happen there: `go`, `die` (SIGKILL), `cut` (the connection is gone), `half` (the
-request breaks off in the middle of what it sends). What tailgit prints goes to a file.
+request breaks off in the middle of what it sends), `spoil` (it sends other ports than
+were signed). What tailgit prints goes to a file.
 
 What `stage` sends is kept in the folder SENT, the one before it as NODE.older.
 
@@ -66,6 +67,8 @@ class Watched:
             await self._half(command, stdin)
         if told in ("cut", "half"):
             self._cut()
+        if told == "spoil":
+            stdin = stdin.replace(b"8080", b"8081").replace(b"9090", b"9091")
         work = asyncio.create_task(
             self._session.run(command, stdin=stdin, seconds=seconds)
         )

@@ -19,7 +19,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Struck:
-    """What the controller does next (`go`, `die`, `cut`, `half`), what puts the fault
+    """What the controller does next (a word that driver.py knows), what puts the fault
     right, and whether it met anything."""
 
     told: str = "go"
@@ -30,28 +30,39 @@ class Struck:
 Strike = Callable[[World, Place], Struck]
 
 
+Where = Callable[[Place], bool]
+
+
+def _everywhere(_: Place) -> bool:
+    return True
+
+
+def _nowhere(_: Place) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Fault:
-    """One kind. `exits` are the statuses that are right for it, `verbs` and `moments`
-    where it can be tried.
+    """One kind. `exits` are the statuses that are right for it; where it `fails`, only
+    5 is. `suits` says where it can be tried, `must` where somebody has to be there to
+    be killed.
 
     `writable` is false where a node can't write down that it went back, `alone` where
-    another controller is at work, `local` where it strikes no node; `must` says at
-    which places somebody has to be there to be killed.
+    another controller is at work, `local` where it strikes no node.
     """
 
     name: str
     strike: Strike
     exits: frozenset[int]
-    verbs: frozenset[str] = frozenset({"observe", "stage", "activate", "confirm"})
-    moments: frozenset[str] = frozenset({"before", "during", "after"})
+    fails: Where = _nowhere
+    suits: Where = _everywhere
+    must: Where = _everywhere
     writable: bool = True
     alone: bool = True
     local: bool = True
-    must: Callable[[Place], bool] = lambda _: True
 
-    def suits(self, place: Place) -> bool:
-        return place.verb in self.verbs and place.moment in self.moments
+    def right(self, place: Place) -> frozenset[int]:
+        return frozenset({5}) if self.fails(place) else self.exits
 
 
 def _told(word: str) -> Strike:
@@ -87,9 +98,31 @@ def _killing(pattern: str) -> Strike:
     return strike
 
 
-def _waits_for_confirmation(place: Place) -> bool:
-    """Whether the node's timer has to be at work there."""
-    return tuple(place[1:]) in {("activate", "after"), ("confirm", "before")}
+def _at_work(place: Place) -> bool:
+    """Whether the node has a request at work."""
+    return place.moment == "during"
+
+
+def _waiting(place: Place) -> bool:
+    """Whether the node waits for a confirmation, surely."""
+    return place[1:] in (("activate", "after"), ("confirm", "before"))
+
+
+def _sending(place: Place) -> bool:
+    return place[1:] == ("stage", "before")
+
+
+def _unconfirmed(place: Place) -> bool:
+    """Whether something is still to be asked over a connection that is not open yet."""
+    return place.verb != "confirm"
+
+
+def _undecided(place: Place) -> bool:
+    return _unconfirmed(place) or place.moment == "before"
+
+
+def _unstaged(place: Place) -> bool:
+    return place.verb == "observe" or _sending(place)
 
 
 def _reboot(world: World, at: Place) -> Struck:
@@ -116,11 +149,8 @@ def _second_controller(world: World, at: Place) -> Struck:
     done = world.lab.run(CONTROLLER, argv, timeout=120)
     said = done.stderr.decode()
     assert "Traceback" not in said, said
-    holds = at.verb == "activate" or at[1:] in (
-        ("stage", "after"),
-        ("confirm", "before"),
-    )
-    # We hold the first node from its `stage` until the last node is confirmed.
+    # From the first `stage` to the last `confirm` a node is held by us.
+    holds = at[1:] == ("stage", "after") or at.verb == "activate" or _waiting(at)
     right = {6} if holds else {0, 4, 5, 6}
     assert done.returncode in right, f"{done.returncode}: {said}"
     return Struck()
@@ -176,6 +206,11 @@ _LOCK_OUT = """
     nft add rule inet lockout in tcp dport 22 drop
 """
 
+_BY_HAND = f"""
+    for key in $(wg show tg-{NAME} peers); do wg set tg-{NAME} peer $key remove; done
+    ip -4 route flush dev tg-{NAME}
+"""
+
 _DAMAGE = f"""
     number=$(cut -d' ' -f1 {STATE}/current)
     cp -p {STATE}/generations/$number/envelope /run/envelope
@@ -205,18 +240,11 @@ REFUSED = frozenset({0, 4, 5})
 FAULTS = (
     Fault("controller-killed", _told("die"), frozenset({-9}), local=False),
     Fault("connection-cut", _told("cut"), SOME),
-    # Only a parcel is long enough to be half sent.
-    Fault(
-        "half-upload",
-        _told("half"),
-        SOME,
-        verbs=frozenset({"stage"}),
-        moments=frozenset({"before"}),
-    ),
-    Fault(
-        "script-killed", _killing(REQUEST), SOME, must=lambda at: at.moment == "during"
-    ),
-    Fault("timer-killed", _killing(TIMER), FINE, must=_waits_for_confirmation),
+    # Only a parcel is long enough to be half sent, or to be changed on its way.
+    Fault("half-upload", _told("half"), SOME, suits=_sending),
+    Fault("parcel-tampered", _told("spoil"), SOME, fails=_sending, suits=_sending),
+    Fault("script-killed", _killing(REQUEST), SOME, must=_at_work),
+    Fault("timer-killed", _killing(TIMER), FINE, must=_waiting),
     Fault("guard-killed", _killing(GUARD), FINE),
     Fault("rebooted", _reboot, SOME),
     Fault(
@@ -226,15 +254,24 @@ FAULTS = (
             f"rm -f {STATE}/fill",
         ),
         SOME,
+        fails=_unstaged,
     ),
     Fault(
         "read-only-var",
         _shell(f"mount -o remount,ro {STATE}", f"mount -o remount,rw {STATE}"),
         SOME,
+        fails=_undecided,
         writable=False,
     ),
-    Fault("locked-out", _shell(_LOCK_OUT, "nft delete table inet lockout"), SOME),
+    Fault(
+        "locked-out",
+        _shell(_LOCK_OUT, "nft delete table inet lockout"),
+        SOME,
+        fails=_undecided,
+    ),
     Fault("ruleset-flushed", _shell("nft flush ruleset"), SOME),
+    # What is changed once it is confirmed is the next apply's to find.
+    Fault("changed-by-hand", _shell(_BY_HAND), SOME, fails=_waiting, suits=_undecided),
     Fault(
         "clock-a-day-ahead",
         _shell(_SLOW_DATE.replace("OFFSET", "+86400"), "rm -f /usr/local/bin/date"),
@@ -255,10 +292,20 @@ FAULTS = (
     Fault("record-damaged", _shell(_DAMAGE, _REPAIR), REFUSED),
     # Nobody repairs it, so the next apply goes by what the refusal says.
     Fault("record-damaged-for-good", _shell(_DAMAGE), REFUSED),
-    Fault("other-host-key", _shell(_OTHER_KEY, _OWN_KEY), SOME),
-    Fault("answers-endless", _hostile("exec cat /dev/zero"), SOME),
-    Fault("answers-rubbish", _hostile("echo TAILGIT 1; echo hello"), SOME),
-    Fault("answers-another-generation", _hostile(_ANOTHER_GENERATION), SOME),
+    Fault("other-host-key", _shell(_OTHER_KEY, _OWN_KEY), SOME, fails=_unconfirmed),
+    Fault("answers-endless", _hostile("exec cat /dev/zero"), SOME, fails=_undecided),
+    Fault(
+        "answers-rubbish",
+        _hostile("echo TAILGIT 1; echo hello"),
+        SOME,
+        fails=_undecided,
+    ),
+    Fault(
+        "answers-another-generation",
+        _hostile(_ANOTHER_GENERATION),
+        SOME,
+        fails=_undecided,
+    ),
     Fault("replayed", _replay, FINE, local=False),
     Fault("run-lost", _shell(f"rm -rf {RUN}"), SOME),
 )

@@ -44,7 +44,7 @@ def broken(world: World, fault: Fault, place: Place) -> bool:
     whole = world.settled(written=fault.writable)
     struck[0].mend()
     assert set(whole.values()) <= {old, world.state}, (where, whole)
-    assert ended.status in fault.exits, where
+    assert ended.status in fault.right(place), where
     states = world.settled()
     judge(world, old, ended, states, where, alone=fault.alone)
     if fault.local and ended.status == 5:

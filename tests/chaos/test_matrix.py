@@ -27,6 +27,8 @@ FEW = {
     "rebooted-alpha-confirm-before",
     "disk-full-alpha-stage-before",
     "locked-out-alpha-activate-after",
+    "parcel-tampered-beta-stage-before",
+    "changed-by-hand-alpha-confirm-before",
     "answers-another-generation-alpha-activate-before",
     "two-controllers-alpha-stage-after",
 }
