@@ -29,7 +29,7 @@ FEW = {
     "locked-out-alpha-activate-after",
     "parcel-tampered-beta-stage-before",
     "changed-by-hand-alpha-confirm-before",
-    "answers-another-generation-alpha-activate-before",
+    "answers-another-generation-alpha-stage-before",
     "two-controllers-alpha-stage-after",
 }
 """What `make test` tries: the places that hurt most."""
