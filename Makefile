@@ -1,6 +1,6 @@
 # Every target sets up what it needs (scripts/setup); CI runs these and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup lint check test demo lab golden docs wheel bench
+.PHONY: help setup lint check test chaos demo lab golden docs wheel bench
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -p no:cacheprovider
 # A file stays with one worker, so what it builds (a lab, a demo) is built once.
@@ -24,6 +24,10 @@ check: lint  ## style, types, shellcheck and the tests that need no root
 
 test: lint  ## everything, also the tests in network namespaces (root or sudo)
 	scripts/as-root test $(PYTEST) $(BOTH) $(ARGS)
+
+chaos: setup  ## apply, broken in every way at every step (root or sudo; two hours)
+	scripts/as-root chaos env TAILGIT_CHAOS=1 $(PYTEST) -q -n 2 --dist worksteal $(ARGS) \
+	tests/chaos
 
 demo: setup  ## from an empty repo to packets (root or sudo); JSON=FILE for data
 	scripts/as-root demo $(PYTHON) scripts/demo.py $(if $(JSON),--json $(JSON))

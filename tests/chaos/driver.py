@@ -1,9 +1,10 @@
 """Runs `tailgit` on the controller and stops at every boundary of every request.
 
 It is the real program over real SSH; only `AsyncSsh.connect` is wrapped, to tell the
-test on standard output `N NODE VERB MOMENT` and to wait on standard input for what
+test on standard output `NODE VERB MOMENT` and to wait on standard input for what
 shall happen there: `go`, `die` (SIGKILL), `cut` (the connection is gone), `half` (the
-request breaks off in the middle of what it sends). What tailgit prints goes to a file.
+request breaks off in the middle of what it sends), `spoil` (it sends other ports than
+were signed). What tailgit prints goes to a file.
 
 What `stage` sends is kept in the folder SENT, the one before it as NODE.older.
 
@@ -18,14 +19,12 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import count
 from pathlib import Path
 
 from tailgit import cli
 from tailgit.deploy.ssh import AsyncSsh, Login, Reply, Session
 from tailgit.errors import Unreachable
 
-_numbers = count()
 _connect = AsyncSsh.connect
 _say = os.fdopen(os.dup(1), "w", buffering=1)
 _hear = os.fdopen(os.dup(0), "r", buffering=1)
@@ -36,7 +35,7 @@ def boundary(node: str, verb: str, moment: str) -> str:
 
     Everything waits meanwhile, also other nodes: a fault has one place.
     """
-    print(next(_numbers), node, verb, moment, file=_say)
+    print(node, verb, moment, file=_say)
     told = _hear.readline().strip() or "go"
     if told == "die":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -44,10 +43,10 @@ def boundary(node: str, verb: str, moment: str) -> str:
 
 
 def keep(node: str, parcel: bytes) -> None:
-    """Write down what is sent, and keep what was sent by the run before."""
+    """Write down what is sent, and keep what was sent before, by another run."""
     file = Path(sys.argv[2], node)
     file.parent.mkdir(exist_ok=True)
-    if file.exists():
+    if file.exists() and file.read_bytes() != parcel:
         file.replace(f"{file}.older")
     file.write_bytes(parcel)
 
@@ -68,6 +67,8 @@ class Watched:
             await self._half(command, stdin)
         if told in ("cut", "half"):
             self._cut()
+        if told == "spoil":
+            stdin = stdin.replace(b"8080", b"8081").replace(b"9090", b"9091")
         work = asyncio.create_task(
             self._session.run(command, stdin=stdin, seconds=seconds)
         )

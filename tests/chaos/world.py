@@ -7,12 +7,14 @@ is always known: `fingerprint` says which of both a node's kernel is in, from wh
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from tailgit.lab import CONTROLLER, Lab, topology_of
 from tailgit.lab.furnish import HOME
@@ -26,6 +28,7 @@ RUN = f"/run/tailgit/{NAME}"
 DRIVER = Path(__file__).with_name("driver.py")
 OUTPUT = "/run/tailgit-lab/output"
 SENT = "/run/tailgit-lab/sent"
+CONNECT = 4
 
 FILES = {
     "tailnet.yaml": f"""\
@@ -59,9 +62,11 @@ grants:
 }
 
 _FINGERPRINT = f"""
+    nft -s -t list table inet tailgit_{NAME} 2>&1
     nft -s list table inet tailgit_{NAME} 2>&1 | tr -s ' ,\\t{{}}' '\\n' | sort
     wg show tg-{NAME} allowed-ips 2>&1 | sort
-    wg show tg-{NAME} public-key
+    for each in public-key listen-port fwmark; do wg show tg-{NAME} $each 2>&1; done
+    sysctl -n net.ipv4.ip_forward net.ipv4.conf.tg-{NAME}.rp_filter 2>&1
     ip -o -4 route show dev tg-{NAME} 2>&1 | sort
     ip -o -6 route show dev tg-{NAME} 2>&1 | grep -v fe80 | sort
     ip -o addr show dev tg-{NAME} scope global 2>&1 | awk '{{ print $3, $4 }}' | sort
@@ -96,29 +101,46 @@ _REBOOT = f"""
 """
 
 
-@dataclass(frozen=True)
-class Boundary:
-    """One place of an apply: which request, and before, during or after it."""
+class Place(NamedTuple):
+    """One boundary of an apply: which request, and before, during or after it."""
 
-    number: int
     node: str
     verb: str
     moment: str
 
     def __str__(self) -> str:
-        return f"{self.number}-{self.node}-{self.verb}-{self.moment}"
+        return "-".join(self)
+
+
+PLACES = tuple(
+    Place(node, verb, moment)
+    for verb in ("observe", "stage", "activate", "confirm")
+    for node in ("alpha", "beta")
+    for moment in ("before", "during", "after")
+)
+"""All boundaries of an apply to both nodes; a test holds the list to the real ones."""
 
 
 @dataclass
 class Ended:
-    """How a command ended: status (negative: by a signal) and what it printed."""
+    """How a command ended: status (negative: by a signal), what it printed, what it
+    says became of each node, and which boundaries it came to."""
 
     status: int
     text: str
-    boundaries: list[Boundary] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> dict[str, dict[str, str]]:
+        """By node, from the JSON document in the output; {} where there is none."""
+        _, begin, rest = f"\n{self.text}".partition("\n{\n")
+        if not begin:
+            return {}
+        document, _ = json.JSONDecoder().raw_decode("{" + rest)
+        return {each["node"]: each for each in document.get("outcomes", ())}
 
 
-Reaction = Callable[[Boundary], str]
+Reaction = Callable[[Place], str]
 """What happens at a boundary: does it, and says `go`, `die`, `cut` or `half`."""
 
 
@@ -151,6 +173,9 @@ class World:
         )
         try:
             world = World(lab, populate(lab, folder, lambda _: None))
+            # Who cut himself off finds that out sooner; it is 15 s otherwise.
+            config = f"echo ConnectTimeout {CONNECT} >>{HOME}/.ssh/config"
+            world.sh(CONTROLLER, config)
             for node in world.nodes:
                 world.sh(node, _SMALL_DISK)
             for _ in range(2):
@@ -190,30 +215,30 @@ class World:
     ) -> Ended:
         """`tailgit apply --yes`; `reaction` decides at every boundary."""
         words = ["apply", "--yes", "--repo", str(self.repo)]
-        words += ["--confirm-timeout", str(confirm), *more]
+        words += ["--confirm-timeout", str(confirm), "--format", "json", *more]
         argv = [self.lab.python, str(DRIVER), OUTPUT, SENT, *words]
-        boundaries = []
+        places = []
         with self.lab.spawn(CONTROLLER, argv) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             for line in process.stdout:
-                number, node, verb, moment = line.decode().split()
-                boundaries.append(Boundary(int(number), node, verb, moment))
-                told = reaction(boundaries[-1])
+                places.append(Place(*line.decode().split()))
+                told = reaction(places[-1])
                 try:
                     process.stdin.write(f"{told}\n".encode())
                     process.stdin.flush()
                 except BrokenPipeError:
                     break
             status = process.wait(180)
-        return Ended(status, self.sh(CONTROLLER, f"cat {OUTPUT}"), boundaries)
+        return Ended(status, self.sh(CONTROLLER, f"cat {OUTPUT}"), places)
 
     def apply_and(self, seconds: float, act: Callable[[], None]) -> Ended:
         """`tailgit apply --yes`, undisturbed until `act` is called after `seconds`.
 
         `act` may kill the controller by `kill_controller`.
         """
-        words = ["apply", "--yes", "--repo", str(self.repo), "--confirm-timeout", "15"]
+        words = ["apply", "--yes", "--repo", str(self.repo), "--format", "json"]
+        words += ["--confirm-timeout", "15"]
         argv = [self.lab.python, "-m", "tailgit", *words]
         with self.lab.spawn(CONTROLLER, argv, stderr=subprocess.STDOUT) as process:
             self._applying = process
@@ -245,15 +270,17 @@ class World:
             for node, print_ in now.items()
         }
 
-    def settled(self, seconds: float = 40.0) -> dict[str, str]:
-        """The same, once every node is whole and nothing is pending on it."""
+    def settled(self, seconds: float = 40.0, *, written: bool = True) -> dict[str, str]:
+        """The same, once every node is whole and (if it can be `written`) nothing is
+        pending on it."""
         deadline = time.monotonic() + seconds
         while True:
             states = self.states_now()
             pending = [
                 node
                 for node in self.nodes
-                if self.sh(node, f"[ ! -f {STATE}/pending ] || echo y").strip()
+                if written
+                and self.sh(node, f"[ ! -f {STATE}/pending ] || echo y").strip()
             ]
             whole = all(state in STATES for state in states.values())
             if (whole and not pending) or time.monotonic() > deadline:

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
-KEEPALIVE_SECONDS = 15
+KEEPALIVE_SECONDS = 5
+"""Three of them without an answer, and the connection is dead: sooner than the time
+is over that a switched node is given, so that a confirmation over a new one can come
+still."""
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 SYSTEM_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 
