@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -207,7 +208,7 @@ class _Work:
     def until_nobody(self, deadline: float) -> tuple[Trusting, ...]:
         """Apply, look, and try again until nobody trusts the key or time is over."""
         before: tuple[Trusting, ...] | None = None
-        for attempt in range(1_000_000):
+        for attempt in count():
             self._apply(first=attempt == 0)
             left = self._trusting()
             self._tell(left, before)
@@ -217,7 +218,7 @@ class _Work:
                 return left
             before = left
             time.sleep(pause)
-        raise AssertionError  # nobody waits that long
+        raise AssertionError  # count() does not end
 
     def _apply(self, *, first: bool) -> None:
         from tailgit.report.plan import plan_text
