@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.node.nodes import NAME, Answer, Node
@@ -18,12 +20,13 @@ AT = "2026-11-22T13:00:00Z"
 def changing(node: Node, token: str) -> dict[str, Answer]:
     """What each request that the lock keeps out answers to this token."""
     words = b"by Kim\nreason a freeze\n"
+    until = str(int(time.time()) + 3600)
     return {
         "stage": node.stage(node.parcel(height=8), token),
         "activate": node.activate(1, token=token),
         "confirm": node.confirm(1, token),
         "rollback": node.rollback(1, token),
-        "suspend": node.request("suspend", NAME, "4000000000", token, stdin=words),
+        "suspend": node.request("suspend", NAME, until, token, stdin=words),
         "resume": node.request("resume", NAME, token),
     }
 
