@@ -35,6 +35,18 @@ def unlock(node: Node, token: str) -> Answer:
     return node.request("unlock", NAME, token)
 
 
+def test_a_parcel_that_was_confirmed_takes_no_lock(node: Node) -> None:
+    """Else who has the login key and a copy of it could lock nodes in the name of who
+    signed it."""
+    parcel = node.parcel()
+    assert node.stage(parcel, OURS)["result"] == "ok"
+    assert node.stage(parcel, OURS)["result"] == "ok"
+    assert node.activate(1, token=OURS)["result"] == "ok"
+    assert node.confirm(1, OURS)["result"] == "ok"
+    assert node.stage(parcel, THEIRS)["generation"] == "1"
+    assert node.observe().all("lock") == []
+
+
 def test_stage_takes_the_lock_for_who_signed(node: Node) -> None:
     """The holder is who the envelope names; observe says so, and how long ago."""
     assert node.stage(node.parcel(), OURS)["result"] == "ok"
@@ -95,8 +107,8 @@ def test_a_broken_lock_stops_who_had_it(node: Node) -> None:
     assert node.activate(1)["result"] == "ok"
     assert node.confirm(1)["result"] == "ok"
     assert node.confirm(1, OURS)["result"] == "ok"
-    assert node.stage(node.parcel(), OURS)["result"] == "ok"
-    assert node.activate(1, token=OURS)["result"] == "ok"
+    assert node.stage(node.parcel(height=8), OURS)["result"] == "ok"
+    assert node.activate(2, token=OURS)["result"] == "ok"
 
 
 def test_what_was_done_may_be_repeated_under_another_lock(node: Node) -> None:
