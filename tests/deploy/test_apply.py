@@ -63,6 +63,7 @@ class Trial:
         self.fabric = Fabric(self.machines)
         self.said: list[tuple[str, str]] = []
         self.stop = asyncio.Event()
+        self.regardless = False
 
     def run(self, *, confirm: int = 90, parallel: int = 8) -> Applied:
         async def work() -> Applied:
@@ -78,6 +79,7 @@ class Trial:
                     lambda *words: self.said.append(words),
                     self.stop,
                     Terms(confirm=confirm),
+                    regardless=self.regardless,
                 ).run()
             finally:
                 await fleet.close()
@@ -157,6 +159,18 @@ def test_a_parcel_that_no_node_would_take_switches_nobody(code: str) -> None:
     assert done.exit is Exit.INCOMPLETE
 
 
+def test_no_node_has_a_veto_on_a_revocation() -> None:
+    """What one refuses (its owner's local.nft may be the reason) the others do."""
+    trial = Trial(*FIVE, pace=Pace(at_once=True))
+    trial.machines["c"].refuses["stage"] = "check-failed"
+    trial.regardless = True
+    done = trial.run()
+    assert results(done) == {
+        **dict.fromkeys("abde", Result.APPLIED),
+        "c": Result.FAILED,
+    }
+
+
 @pytest.mark.parametrize(
     "code", ["io", "no-space", "busy", "suspended", "older", "bad-signature"]
 )
@@ -193,6 +207,16 @@ def test_somebody_elses_lock_stops_everything_and_leaves_no_lock_of_ours() -> No
     assert trial.verbs("activate") == []
     tokens = {name: machine.token for name, machine in trial.machines.items()}
     assert tokens == {**dict.fromkeys("abce", "none"), "d": "f" * 16}
+
+
+def test_a_node_that_changed_meanwhile_is_let_go_when_another_is_locked() -> None:
+    """It was staged and locked before we saw that it is not as it was."""
+    trial = Trial(*FIVE)
+    trial.machines["b"].live = 7
+    trial.machines["d"].token = "f" * 16
+    with pytest.raises(Locked):
+        trial.run()
+    assert trial.machines["b"].token == "none"
 
 
 def test_of_two_at_once_the_first_node_decides() -> None:

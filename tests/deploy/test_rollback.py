@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from collections.abc import Callable
 
@@ -111,6 +112,18 @@ def test_one_node_goes_back_by_its_own_count(applied: Fleet) -> None:
     assert commit_of(applied, "db-1") == f"{new} apply"
 
 
+def test_one_node_that_goes_back_waits_for_no_other(applied: Fleet) -> None:
+    """Who else is out of reach is no failure of it; the fleet's record stays."""
+    applied.commit("Move Postgres", policy_yaml=OTHER)
+    assert applied.apply("--yes")[0] == Exit.DONE
+    new = applied.git("rev-parse", "refs/tailgit/acme/applied")
+    applied.machines["web-1"].close()
+    code, out, err = rollback(applied, "db-1", "--to", "1", "--yes")
+    assert code == Exit.DONE, out + err
+    assert "1 of 1 nodes have" in out
+    assert applied.git("rev-parse", "refs/tailgit/acme/applied") == new
+
+
 def test_the_parcel_of_a_rollback_is_good_once(
     applied: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,3 +160,27 @@ def _ssh(fleet: Fleet, request: str, stdin: bytes) -> str:
     command += ["tailgit@127.0.0.1", request]
     done = subprocess.run(list(map(str, command)), input=stdin, capture_output=True)
     return done.stdout.decode()
+
+
+PHONES = """\
+  phone: {tags: [tag:web], delivery: file, publicKey: %s}
+  tablet: {tags: [tag:web], delivery: file, publicKey: %s}
+"""
+
+
+def test_a_revocation_that_is_not_everywhere_yet_stands_in_no_ones_way(
+    applied: Fleet,
+) -> None:
+    """Who is out of reach keeps the fleet's record where it was; what was revoked
+    yesterday is nothing that today's revocation does besides."""
+    devices = (applied.repo / "devices.yaml").read_text()
+    keys = (base64.b64encode(bytes([n] * 31 + [0])).decode() for n in (1, 2))
+    applied.commit("Two phones", devices_yaml=devices + PHONES % tuple(keys))
+    assert applied.apply("--yes")[0] == Exit.DONE
+    applied.machines["web-1"].close()
+    with_keys = ("--identity", str(applied.controller))
+    with_keys += ("--signing-key", str(applied.signer))
+    for name in ("phone", "tablet"):
+        code, out, err = applied.tailgit("revoke", name, "--yes", *with_keys)
+        assert code == Exit.DONE, out + err
+        assert f"Nobody trusts {name} any more." in out

@@ -191,20 +191,26 @@ def log_lines(*lines: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.live
-@pytest.mark.parametrize(
-    "more",
-    [
-        [("suspended", "9" * 20), ("suspendedBy", "x"), ("suspendedReason", "y")],
-        [("lock", f"{'a' * 16} {'1' * 40} 2026-99-99T13:00:00Z 5 x")],
-    ],
-)
+def test_who_is_suspended_beyond_all_time_can_be_resumed(
+    node: Node, repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A node that can't be read for that could never be let go from here."""
+    more = [("suspended", "9" * 20), ("suspendedBy", "x"), ("suspendedReason", "y")]
+    node.answers("observe", observation(public_keys=[KEY], more=more))
+    node.answers("resume", ok("resume", "acme"))
+    code, out, err = run(repo, node, capsys, "status")
+    assert code == Exit.DONE, err
+    assert "suspended until 9999-12-31" in out
+    code, _, err = run(repo, node, capsys, "resume", "db-1", "--yes")
+    assert code == Exit.DONE, err
+
+
+@pytest.mark.live
 def test_a_time_that_no_calendar_has_is_no_answer(
-    node: Node,
-    repo: Path,
-    capsys: pytest.CaptureFixture[str],
-    more: list[tuple[str, str]],
+    node: Node, repo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It would end the command with a fault; so the node is a row that was not read."""
+    more = [("lock", f"{'a' * 16} {'1' * 40} 2026-99-99T13:00:00Z 5 x")]
     node.answers("observe", observation(public_keys=[KEY], more=more))
     for verb in ("status", "drift"):
         code, out, _ = run(repo, node, capsys, verb)

@@ -223,3 +223,36 @@ def test_what_else_the_branch_holds_is_not_applied_by_it(restored: Network) -> N
     assert "apply all of the commit: tailgit plan, tailgit apply; or revoke on" in said
     assert git(office, "git log -1 --format=%s") == "Revoke laptop"
     assert peers_of(office, "db") == old
+
+
+def test_no_node_and_no_waiting_commit_decides_what_a_revocation_does(
+    restored: Network,
+) -> None:
+    """A commit that nobody applied yet cuts nobody off along with it; a node whose
+    owner broke his local.nft keeps no other from letting go, and its reason is told; a
+    lock is waited for."""
+    office = restored
+    stolen = key_of(office, "laptop")
+    rule = """- {src: [laptop], dst: [desk], ip: ["tcp:22"]}"""
+    git(office, f"sed -i 's/^grants:/grants:\\n  {rule}/; /^tests:/,$d' policy.yaml")
+    git(office, "git commit -qam 'The laptop at the desk'")
+    tailgit(office, "apply", "--yes")
+    git(office, "cp policy.yaml policy.was; sed -i '/^grants:/,$d' policy.yaml")
+    git(office, "echo 'grants: []' >> policy.yaml; git commit -qam 'Half a file'")
+    _, err = tailgit(office, "revoke", "laptop", "--yes", expect=Exit.REFUSED)
+    said = " ".join(err.split())
+    assert "the commit takes their last peer, too, from: db, desk" in said
+    assert stolen in peers_of(office, "db")
+    git(office, "mv policy.was policy.yaml; git commit -qam 'The whole file'")
+    office.sh("desk", "echo 'table inet mine { chain' >/etc/tailgit/small/local.nft")
+    held = "token 0123456789abcdef\\nat 2026-11-22T13:00:00Z\\nby Ben\\ncommit "
+    held += "1" * 40
+    office.sh("db", f"printf '{held}\\n' >/run/tailgit/small/held")
+    office.sh("db", "(sleep 6; rm /run/tailgit/small/held) >/dev/null 2>&1 &")
+    words = ("revoke", "laptop", "--yes", "--wait", "30")
+    out, err = tailgit(office, *words, expect=Exit.INCOMPLETE)
+    office.sh("desk", "rm /etc/tailgit/small/local.nft")
+    assert "Ben holds it since" in err
+    assert stolen not in peers_of(office, "db")
+    assert "1 may still trust laptop:\n  desk  nft -c: " in out
+    assert "mend that there, then run this again" in out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.node.nodes import NAME, Answer, Node
@@ -18,18 +20,31 @@ AT = "2026-11-22T13:00:00Z"
 def changing(node: Node, token: str) -> dict[str, Answer]:
     """What each request that the lock keeps out answers to this token."""
     words = b"by Kim\nreason a freeze\n"
+    until = str(int(time.time()) + 3600)
     return {
         "stage": node.stage(node.parcel(height=8), token),
         "activate": node.activate(1, token=token),
         "confirm": node.confirm(1, token),
         "rollback": node.rollback(1, token),
-        "suspend": node.request("suspend", NAME, "4000000000", token, stdin=words),
+        "suspend": node.request("suspend", NAME, until, token, stdin=words),
         "resume": node.request("resume", NAME, token),
     }
 
 
 def unlock(node: Node, token: str) -> Answer:
     return node.request("unlock", NAME, token)
+
+
+def test_a_parcel_that_was_confirmed_takes_no_lock(node: Node) -> None:
+    """Else who has the login key and a copy of it could lock nodes in the name of who
+    signed it."""
+    parcel = node.parcel()
+    assert node.stage(parcel, OURS)["result"] == "ok"
+    assert node.stage(parcel, OURS)["result"] == "ok"
+    assert node.activate(1, token=OURS)["result"] == "ok"
+    assert node.confirm(1, OURS)["result"] == "ok"
+    assert node.stage(parcel, THEIRS)["generation"] == "1"
+    assert node.observe().all("lock") == []
 
 
 def test_stage_takes_the_lock_for_who_signed(node: Node) -> None:
@@ -92,8 +107,8 @@ def test_a_broken_lock_stops_who_had_it(node: Node) -> None:
     assert node.activate(1)["result"] == "ok"
     assert node.confirm(1)["result"] == "ok"
     assert node.confirm(1, OURS)["result"] == "ok"
-    assert node.stage(node.parcel(), OURS)["result"] == "ok"
-    assert node.activate(1, token=OURS)["result"] == "ok"
+    assert node.stage(node.parcel(height=8), OURS)["result"] == "ok"
+    assert node.activate(2, token=OURS)["result"] == "ok"
 
 
 def test_what_was_done_may_be_repeated_under_another_lock(node: Node) -> None:

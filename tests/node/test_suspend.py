@@ -58,6 +58,13 @@ def test_it_ends_by_itself(node: Node) -> None:
     assert node.observe().all("suspended") == []
 
 
+def test_it_lasts_a_month_at_most(node: Node) -> None:
+    """A login key is enough for it, so a thief must not stop a node for good."""
+    assert suspend(node, 32 * 86400).error == "bad-request"
+    assert node.observe().all("suspended") == []
+    assert suspend(node, 30 * 86400)["result"] == "ok"
+
+
 def test_it_outlives_a_reboot(node: Node) -> None:
     """It is on the disk, with whose it is."""
     suspend(node)

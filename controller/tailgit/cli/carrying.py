@@ -110,7 +110,7 @@ def carry_out(field: Field, found: Survey, manner: Manner) -> tuple[Applied, str
     plan, seen = found.plan, _answered(found)
     key, sent, now = "", {}, datetime.now(UTC)
     if plan.steps or plan.deposits:
-        _unlocked(field, plan, seen, manner.break_locks)
+        locks = _to_break(plan, seen, manner.break_locks)
         key = key_of(manner.signing_key, field.repo, Path.home())
         if manner.asked:
             count = len(plan.steps) + len(plan.deposits)
@@ -123,6 +123,7 @@ def carry_out(field: Field, found: Survey, manner: Manner) -> tuple[Applied, str
             at=now,
             sign=lambda statement: sign(statement, plan.tailnet, key),
         )
+        _break(field, locks)
 
     async def apply() -> Applied:
         stop = asyncio.Event()
@@ -171,25 +172,36 @@ def _answered(found: Survey) -> dict[str, Observed]:
     return {n: one for n, one in found.seen.items() if isinstance(one, Observed)}
 
 
-def _unlocked(
-    field: Field, plan: Plan, seen: dict[str, Observed], broken: Sequence[str]
-) -> None:
-    """Break the locks that were named; raises `Locked` for one that was not."""
+def _to_break(
+    plan: Plan, seen: dict[str, Observed], named: Sequence[str]
+) -> dict[str, str]:
+    """The locks on nodes that are written to; raises `Locked` for one not `named`."""
     from tailgit.deploy.stage import locked
     from tailgit.errors import NodeRefused
+
+    found = {}
+    for row in plan.steps:
+        hold = seen[row.node].hold
+        if hold is None:
+            continue
+        if hold.token not in named:
+            raise locked(NodeRefused(row.node, "locked", str(hold), hold.token))
+        found[row.node] = hold.token
+    return found
+
+
+def _break(field: Field, locks: dict[str, str]) -> None:
+    """Once it was agreed on and signed: a no must leave everything as it was."""
 
     async def unlock(node: str, token: str) -> None:
         async with field.fleet.at(node) as contact:
             await contact.ask_twice("unlock", token)
         progress(node, f"broke lock {token}")
 
-    for row in plan.steps:
-        hold = seen[row.node].hold
-        if hold is None:
-            continue
-        if hold.token not in broken:
-            raise locked(NodeRefused(row.node, "locked", str(hold), hold.token))
-        field.runner.run(unlock(row.node, hold.token))
+    async def all_of_them() -> None:
+        await asyncio.gather(*(unlock(*each) for each in locks.items()))
+
+    field.runner.run(all_of_them())
 
 
 def _in_words(key: str) -> str:

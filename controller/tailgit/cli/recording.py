@@ -39,8 +39,13 @@ def before(
     return opened(repo, tailnet, remote, for_commit=for_commit)
 
 
-def written(kept: FleetRecord, applied: Applied, by: str) -> Exit:
+def written(
+    kept: FleetRecord, applied: Applied, by: str, asked: Applied | None = None
+) -> Exit:
     """Write down what became of a plan; the exit code of both.
+
+    `asked` is the part of it that was asked for, where that is less: what became of
+    the others is for the record and not for the exit code.
 
     What could not be written is said on stderr, and never hides how it ended for the
     nodes: a whole apply without its record is incomplete, everything else is worse.
@@ -53,4 +58,5 @@ def written(kept: FleetRecord, applied: Applied, by: str) -> Exit:
     for error in errors:
         print(f"tailgit: error: {shown(error.message)}", file=sys.stderr)
         print(f"  help: {shown(error.help)}", file=sys.stderr)
-    return Exit.INCOMPLETE if errors and applied.exit is Exit.DONE else applied.exit
+    code = (asked or applied).exit
+    return Exit.INCOMPLETE if errors and code is Exit.DONE else code

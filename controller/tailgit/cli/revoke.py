@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -34,13 +35,16 @@ from tailgit.cli.fleet import (
 )
 from tailgit.cli.recording import RecordAt, before, written
 from tailgit.cli.tailnet import Repo
-from tailgit.errors import Exit, Refused, SourceError, TailgitError
+from tailgit.errors import Exit, Locked, Refused, SourceError, TailgitError
 from tailgit.model.codes import OF_TESTS
 from tailgit.model.text import shown
 
 if TYPE_CHECKING:
+    from tailgit.compile import Bundle
+    from tailgit.deploy.survey import Survey
     from tailgit.edit.revocation import Revocation
-    from tailgit.plan.plan import Order, Plan
+    from tailgit.model.tailnet import Tailnet
+    from tailgit.plan.plan import History, Order
     from tailgit.plan.trust import Trusting
 
 PAUSES = (3.0, 5.0, 10.0, 20.0, 30.0)
@@ -112,7 +116,14 @@ def revoke(
     )
     ways = Ways(identity, ssh_config, parallel)
     with field(repo, commit, ways, passed_over=OF_TESTS) as nodes:
-        work = _Work(nodes, made, manner, reason or "revoked", tuple(allow or ()))
+        work = _Work(
+            nodes,
+            made,
+            manner,
+            reason or "revoked",
+            tuple(allow or ()),
+            _unrevoked(nodes.tailnet, made),
+        )
         left = work.until_nobody(time.monotonic() + wait)
         work.farewell()
     return _ended(made, left)
@@ -177,15 +188,29 @@ def _message(made: Revocation, reason: str) -> str:
     return "\n".join(lines)
 
 
+def _unrevoked(tailnet: Tailnet, made: Revocation) -> Mapping[str, Bundle]:
+    """What nodes would have by the commit, were nothing revoked in it."""
+    from tailgit.compile import compile_tailnet
+
+    users, devices = dict(tailnet.users), dict(tailnet.devices)
+    if made.name in users:
+        users[made.name] = replace(users[made.name], disabled=False)
+    for device in made.devices:
+        devices[device.name] = replace(devices[device.name], disabled=False)
+    return compile_tailnet(replace(tailnet, devices=devices, users=users))
+
+
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A revocation on its way to the nodes."""
+    """A revocation on its way to the nodes; `before` is what they would have without
+    it."""
 
     nodes: Field
     made: Revocation
     manner: Manner
     reason: str
     allow: tuple[str, ...]
+    before: Mapping[str, Bundle]
 
     @property
     def names(self) -> frozenset[str]:
@@ -209,10 +234,18 @@ class _Work:
         """Apply, look, and try again until nobody trusts the key or time is over."""
         before: tuple[Trusting, ...] | None = None
         for attempt in count():
-            self._apply(first=attempt == 0)
-            left = self._trusting()
-            self._tell(left, before)
             pause = PAUSES[min(attempt, len(PAUSES) - 1)]
+            try:
+                failed = self._apply(first=attempt == 0)
+            except Locked as error:
+                # Somebody's apply is done in a moment; the revocation is still due.
+                if time.monotonic() + pause > deadline:
+                    raise
+                print(f"{shown(error.message)}; waiting", file=sys.stderr)
+                time.sleep(pause)
+                continue
+            left = tuple(_with_reason(each, failed) for each in self._trusting())
+            self._tell(left, before)
             again = any(each.again for each in left)
             if not again or time.monotonic() + pause > deadline:
                 return left
@@ -220,7 +253,9 @@ class _Work:
             time.sleep(pause)
         raise AssertionError  # count() does not end
 
-    def _apply(self, *, first: bool) -> None:
+    def _apply(self, *, first: bool) -> Mapping[str, str]:
+        """Bring it to the nodes; who was reached and did not take it, and why."""
+        from tailgit.plan.outcome import Result
         from tailgit.report.plan import plan_text
 
         name, repo = self.nodes.tailnet.name, self.nodes.repo
@@ -230,19 +265,32 @@ class _Work:
             command = f"tailgit revoke {self.made.name}"
             sys.stderr.write(plan_text(found.plan, command))
         if not found.plan.answered and found.plan.asked:
-            return  # nothing can be applied; who is to be named stands in the list
-        self._only_what_was_asked(found.plan)
-        if found.plan.steps or found.plan.deposits:
-            applied, _ = carry_out(self.nodes, found, self.manner)
-            written(known, applied, who(repo))
+            return {}  # nothing can be applied; who is to be named stands in the list
+        self._only_what_was_asked(found)
+        if not (found.plan.steps or found.plan.deposits):
+            return {}
+        applied, _ = carry_out(self.nodes, found, self.manner)
+        written(known, applied, who(repo))
+        bad = {Result.FAILED, Result.ROLLED_BACK}
+        return {o.node: o.message for o in applied.outcomes if o.result in bad}
 
-    def _only_what_was_asked(self, plan: Plan) -> None:
+    def _only_what_was_asked(self, found: Survey) -> None:
         """`Refused` where the commit would do more than this, with the ways out."""
-        said = list(plan.refusals)
-        removed = (g.devices for g in plan.guards if g.name == "devices-removed")
-        more = sorted({name for names in removed for name in names} - self.names)
-        if more:
-            said.append(f"the commit takes off the tailnet, too: {', '.join(more)}")
+        said = list(found.plan.refusals)
+        hit = {guard.name: {*guard.devices} for guard in found.plan.guards}
+        there = self._there(found.history)
+        gone = hit.get("devices-removed", set()) & there.keys()
+        if more := gone - self.names:
+            said.append(f"the commit takes off the tailnet, too: {_listed(more)}")
+        # The guard is let pass for who has no other peer than the revoked.
+        alone = {
+            name
+            for name, bundle in self.before.items()
+            if bundle.peers and name in found.bundles and not found.bundles[name].peers
+        }
+        lonely = {n for n in hit.get("cut-off", ()) if n in there and there[n].peers}
+        if more := lonely - self.names - alone:
+            said.append(f"the commit takes their last peer, too, from: {_listed(more)}")
         if said:
             commit = self.nodes.commit[:7]
             raise Refused(
@@ -253,24 +301,24 @@ class _Work:
                 "that",
             )
 
+    def _there(self, history: History) -> Mapping[str, Bundle]:
+        """What the newest commit brought that any node has. Guards count from the last
+        one that all have, and who is out of reach holds that back: what was revoked
+        yesterday would count as more than is asked for today."""
+        from tailgit.load.git import Repo as Repository
+
+        repository = Repository(self.nodes.repo)
+        newest = max(history.before, key=repository.height, default="")
+        return history.before.get(newest, {})
+
     def _trusting(self) -> tuple[Trusting, ...]:
         """Who may still trust a revoked key, by a new look at all nodes."""
-        from tailgit.compile import compile_tailnet
         from tailgit.plan.trust import keys_of, trusting
 
         tailnet = self.nodes.tailnet
         found = self.nodes.survey(self.order())
-        users = dict(tailnet.users)
-        if self.made.name in users:
-            users[self.made.name] = replace(users[self.made.name], disabled=False)
-        devices = dict(tailnet.devices)
-        for name in self.names:
-            devices[name] = replace(devices[name], disabled=False)
-        before = (
-            compile_tailnet(replace(tailnet, devices=devices, users=users)),
-            *found.history.before.values(),
-        )
-        owner = self.made.name if self.made.name in users else ""
+        before = (self.before, *found.history.before.values())
+        owner = self.made.name if self.made.name in tailnet.users else ""
         older = found.history.declared.values()
         keys = keys_of(self.names, owner, tailnet, older)
         ways = {name: device.delivery for name, device in tailnet.devices.items()}
@@ -310,6 +358,18 @@ class _Work:
         for each in applied.outcomes:
             if each.node in self.names:
                 print(f"  {shown(each.node)}: told: {each.result}", file=sys.stderr)
+
+
+def _with_reason(each: Trusting, failed: Mapping[str, str]) -> Trusting:
+    """With what the node itself said, where it was reached and refused."""
+    if not failed.get(each.node):
+        return each
+    todo = "mend that there, then run this again"
+    return replace(each, why=failed[each.node], todo=todo)
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(shown(name) for name in sorted(names, key=str.encode))
 
 
 def _ended(made: Revocation, left: tuple[Trusting, ...]) -> Exit:

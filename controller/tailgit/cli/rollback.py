@@ -225,10 +225,11 @@ def _carried(
     if found.plan.refusals:
         raise refused(found.plan.refusals)
     applied, signer = carry_out(then, found, manner)
-    code = written(known, applied, who(then.repo))
+    whole = applied
     if order.only is not None:
         mine = tuple(each for each in applied.outcomes if each.node in order.only)
         applied = replace(applied, outcomes=mine)
+    code = written(known, whole, who(then.repo), applied)
     text = applied_text(applied, command, signer)
     sys.stdout.write(applied_json(applied) if output == "json" else text)
     if output == "text" and found.plan.steps:

@@ -64,7 +64,7 @@ def upgrade(
             raise UsageError(
                 f"{unknown[0]} is no device that is enrolled and reached over SSH"
             )
-        chosen = nodes or sorted(logins)
+        chosen = list(dict.fromkeys(nodes or sorted(logins)))
         there.fleet.call(logins[node] for node in chosen)
         answers = there.runner.run(observe_all(there.fleet, chosen, progress))
         seen = {n: one for n, one in answers.items() if isinstance(one, Observed)}
@@ -84,5 +84,5 @@ def upgrade(
     for node, why in failed.items():
         print(f"  x {shown(node)}  {shown(why)}")
     has = len(seen) - len(failed)
-    print(f"{has} of {len(chosen)} nodes have serial {script.serial}.")
+    print(f"{has} of {len(chosen)} nodes have serial {script.serial} or a newer one.")
     return Exit.DONE if has == len(chosen) else Exit.INCOMPLETE

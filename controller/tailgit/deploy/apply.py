@@ -36,7 +36,9 @@ class Applying:
 
     `seen` is how the nodes were when the plan was made, `token` names the lock. When
     `stop` is set no further node is begun; those under way are finished. `mailboxes`
-    are the nodes that hold parcels for others, filled `regardless` of how waves end.
+    are the nodes that hold parcels for others, filled `regardless` of how waves end. It
+    also means that what one node refuses keeps no other from being switched: nobody may
+    hold up a revocation on all nodes by what stands in his own `local.nft`.
     """
 
     plan: Plan
@@ -68,7 +70,7 @@ class Applying:
         )
         outcomes = dict(staged.failed)
         why = ""
-        if staged.fatal:
+        if staged.fatal and not self.regardless:
             why = "a node refused its parcel, so nothing was switched anywhere"
         for number, wave in enumerate(self.plan.waves, start=1):
             if not why:

@@ -141,7 +141,8 @@ def _suspension(answer: Answer) -> Suspension | None:
     if until is None:
         return None
     by, reason = answer.one("suspendedBy"), answer.one("suspendedReason")
-    return Suspension(_epoch(until), by, reason)
+    # Who may log in may have said any time; the node must stay readable, to resume it.
+    return Suspension(min(_count(until), _LAST), by, reason)
 
 
 def _instant(text: str) -> str:

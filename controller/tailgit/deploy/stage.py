@@ -72,7 +72,8 @@ async def stage_all(
         await asyncio.gather(*map(one, others))
         held = next((e for e in errors if _code(e) == "locked"), None)
     if held is not None:
-        await unlock_all((*numbers, *lost(failed)), fleet, token)
+        # Also where the answer was not what we wanted: it may have been staged.
+        await unlock_all((*numbers, *failed), fleet, token)
         raise locked(held)
     return Staged(numbers, failed, any(_is_fatal(error) for error in errors))
 
