@@ -34,6 +34,7 @@ OFFERED = {
         *("listening", "send"),
     ],
     "tailgit.report": [],
+    "tailgit.review": [],
 }
 """Package -> its public names. A package without any is used module by module."""
 

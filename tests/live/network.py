@@ -78,7 +78,8 @@ class Network:
     def firewall(self, node: str) -> str:
         """The compiled table of the node's confirmed generation."""
         return self.sh(
-            node, f"cat {STATE}/generations/$(cat {STATE}/current)/firewall.nft"
+            node,
+            f"cat {STATE}/generations/$(cut -d' ' -f1 {STATE}/current)/firewall.nft",
         )
 
     @contextmanager

@@ -112,7 +112,7 @@ def test_a_key_that_is_lost_meanwhile_is_not_gone_over_to(office: Network) -> No
     """The node is asked before the file is changed; taken back, all is as it was."""
     tailgit(office, "device", "rotate", "laptop")
     git(office, "git commit -qam 'Stage a key'")
-    declared = git(office, "grep nextPublicKey devices.yaml").split()[1]
+    declared = git(office, "grep nextPublicKey devices.yaml").split()[1].strip('"')
     out, _ = tailgit(office, "device", "rotate", "laptop")
     assert f"laptop: the next key was written already: {declared}\n" in out
     name = declared[:16].replace("+", "-").replace("/", "_")

@@ -17,7 +17,7 @@ from tailgit.plan.order import Pace
 from tailgit.plan.plan import Desired, History, Lineage, Order, Plan
 from tailgit.plan.returned import returned
 from tailgit.plan.row import State
-from tailgit.plan.trust import trusting
+from tailgit.plan.trust import keys_of, trusting
 from tests.plan.small import COMMIT, OLD, device, running, tailnet
 
 NODES = ("db-1", "db-2", "web-1")
@@ -150,7 +150,7 @@ def test_who_trusts_a_revoked_key() -> None:
     old, new = with_laptop({}), mesh(KEYS, {})
     made, seen = planned(old, new, REVOKE)
     ways = dict.fromkeys(NODES, Delivery.SSH)
-    who = trusting(made, new, ways, seen, old, {STOLEN})
+    who = trusting(made, new, ways, seen, [old], {STOLEN})
     assert [each.node for each in who] == list(NODES)
     clean = running(new["db-1"])
     peer = Peer(STOLEN, "(none)", 0, 0, 0)
@@ -159,10 +159,12 @@ def test_who_trusts_a_revoked_key() -> None:
         "db-2": replace(running(new["db-2"]), peers=(peer,)),
         "web-1": Unreachable("web-1", "no answer"),
     }
-    who = trusting(made, new, ways, later, old, {STOLEN})
+    who = trusting(made, new, ways, later, [old], {STOLEN})
     assert [each.node for each in who] == ["db-2", "web-1"]
     assert all(each.again for each in who)
-    assert trusting(made, new, ways, later, new, {STOLEN}) == ()
+    # Who runs it has it, whatever it should have had.
+    who = trusting(made, new, ways, later, [new], {STOLEN})
+    assert [each.node for each in who] == ["db-2"]
 
 
 @pytest.mark.parametrize(
@@ -181,9 +183,47 @@ def test_who_is_not_reached_over_ssh_is_named_with_the_way(
     made, seen = planned(old, new, REVOKE)
     gone = {name: one for name, one in seen.items() if name == "nobody"}
     ways = {**dict.fromkeys(NODES, Delivery.SSH), "web-1": way}
-    last = trusting(made, new, ways, gone, old, {STOLEN})[-1]
+    last = trusting(made, new, ways, gone, [old], {STOLEN})[-1]
     assert (last.node, last.again) == ("web-1", False)
     assert said in last.todo
+
+
+def test_a_waiting_commit_hides_nobody_who_trusts_a_revoked_key() -> None:
+    """The branch has taken the laptop from db-1 already, and db-1 was never reached
+    with that: it has the key all the same."""
+    old, new = with_laptop({}), mesh(KEYS, {})
+    head = {**with_laptop({}), "db-1": new["db-1"]}
+    made, seen = planned(old, new, REVOKE)
+    ways = dict.fromkeys(NODES, Delivery.SSH)
+    for node in NODES[1:]:
+        seen[node] = running(new[node])
+    peer = Peer(STOLEN, "(none)", 0, 0, 0)
+    states: tuple[Observed | NodeError, ...] = (
+        Unreachable("db-1", "no answer"),
+        replace(running(new["db-1"]), peers=(peer,)),
+        running(old["db-1"]),
+    )
+    for state in states:
+        seen["db-1"] = state
+        who = trusting(made, new, ways, seen, [head, old], {STOLEN})
+        assert [each.node for each in who] == ["db-1"]
+    seen["db-1"] = running(new["db-1"])
+    assert trusting(made, new, ways, seen, [head, old], {STOLEN}) == ()
+
+
+def test_the_keys_of_a_revoked_device_are_those_that_it_ever_had() -> None:
+    """A person's device that the branch removed, and a key before a rotation; never
+    one that another device has by now."""
+    phone = replace(device("phone"), owner="ana@acme.com", public_key="new")
+    other = device("db-1")
+    head = tailnet(phone, other)
+    older = tailnet(
+        replace(phone, public_key="old"),
+        replace(phone, name="tablet", public_key="lost"),
+        replace(phone, name="slate", public_key=other.public_key),
+    )
+    assert keys_of({"phone"}, "", head, [older]) == {"new", "old"}
+    assert keys_of({"phone"}, "ana@acme.com", head, [older]) == {"new", "old", "lost"}
 
 
 def test_what_a_rollback_gives_back() -> None:

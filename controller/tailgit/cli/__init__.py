@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pin": ("pin:pin", "Write down addresses and relay slots that need it."),
     "access": ("access:access", "Say who may reach what."),
     "explain": ("explain:explain", "Say why a connection is allowed, or why not."),
+    "diff": ("diff:diff", "Say who gains and who loses access to what."),
     "render": ("render:render", "Show or write the files that nodes would get."),
     "plan": ("plan:plan", "Show what applying a commit would change on nodes."),
     "apply": ("apply:apply", "Bring a commit to the nodes, exactly as planned."),

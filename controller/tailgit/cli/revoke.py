@@ -255,7 +255,7 @@ class _Work:
     def _trusting(self) -> tuple[Trusting, ...]:
         """Who may still trust a revoked key, by a new look at all nodes."""
         from tailgit.compile import compile_tailnet
-        from tailgit.plan.trust import trusting
+        from tailgit.plan.trust import keys_of, trusting
 
         tailnet = self.nodes.tailnet
         found = self.nodes.survey(self.order())
@@ -265,13 +265,13 @@ class _Work:
         devices = dict(tailnet.devices)
         for name in self.names:
             devices[name] = replace(devices[name], disabled=False)
-        before = compile_tailnet(replace(tailnet, devices=devices, users=users))
-        keys = {
-            key
-            for device in self.made.devices
-            for key in (device.public_key, device.next_public_key)
-            if key
-        }
+        before = (
+            compile_tailnet(replace(tailnet, devices=devices, users=users)),
+            *found.history.before.values(),
+        )
+        owner = self.made.name if self.made.name in users else ""
+        older = found.history.declared.values()
+        keys = keys_of(self.names, owner, tailnet, older)
         ways = {name: device.delivery for name, device in tailnet.devices.items()}
         return trusting(found.plan, found.bundles, ways, found.seen, before, keys)
 

@@ -36,6 +36,7 @@ class Survey:
     plan: Plan
     bundles: Mapping[str, Bundle]
     seen: Mapping[str, Observed | NodeError]
+    history: History
 
 
 async def survey(
@@ -71,7 +72,7 @@ async def survey(
     commit = Commit(sha, repository.subject(sha), repository.height(sha))
     desired = Desired(tailnet, bundles, leaving, farewells)
     plan = make(desired, seen, commit, known, order, int(time.time()))
-    return Survey(plan, {**bundles, **farewells}, seen)
+    return Survey(plan, {**bundles, **farewells}, seen, known)
 
 
 def logins_of(devices: Mapping[str, Device], nodes: Iterable[str]) -> dict[str, Login]:

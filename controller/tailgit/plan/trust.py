@@ -7,12 +7,12 @@ did not, or that nobody can ask, is taken to trust the key if it ever may have h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tailgit.compile.bundle import Bundle
 from tailgit.errors import NodeError
-from tailgit.model.tailnet import Delivery
+from tailgit.model.tailnet import Delivery, Device, Tailnet
 from tailgit.plan.observed import Observed
 from tailgit.plan.plan import Plan
 from tailgit.plan.row import Row, State
@@ -36,23 +36,51 @@ def trusting(
     bundles: Mapping[str, Bundle],
     deliveries: Mapping[str, Delivery],
     seen: Mapping[str, Observed | NodeError],
-    before: Mapping[str, Bundle],
+    before: Collection[Mapping[str, Bundle]],
     keys: Collection[str],
 ) -> tuple[Trusting, ...]:
     """The nodes of `plan` (which takes `keys` away) that may still trust one of them.
 
-    `bundles` are what the nodes shall have, `before` what they would have if nothing
-    were revoked.
+    `bundles` are what the nodes shall have. `before` are all that they may have as far
+    as is known: what they would have if nothing were revoked, and what older commits
+    brought them. The newest may have taken the key from a node that it never reached.
     """
     found = []
     for row in plan.rows:
-        had, wanted = before.get(row.node), bundles.get(row.node)
-        if wanted is None or had is None or not _has(had, keys):
+        wanted = bundles.get(row.node)
+        if wanted is None:
             continue
-        one = seen.get(row.node)
-        if not isinstance(one, Observed) or not _let_go(one, wanted, keys):
-            found.append(_trusting(row, deliveries[row.node]))
+        had = [each[row.node] for each in before if row.node in each]
+        if _trusts(seen.get(row.node), wanted, had, keys):
+            way = deliveries.get(row.node, Delivery.SSH)  # who leaves has none now
+            found.append(_trusting(row, way))
     return tuple(found)
+
+
+def keys_of(
+    names: Collection[str], owner: str, head: Tailnet, older: Iterable[Tailnet]
+) -> frozenset[str]:
+    """The keys that go with the devices `names` of `head`, and with all that `owner`
+    had: those of older commits, too, since a node may know a device by one of them."""
+    names = {old for n in names for old in (n, *head.devices[n].formerly)} | {*names}
+    others = {
+        key
+        for device in head.devices.values()
+        if device.name not in names
+        for key in _keys(device)
+    }
+    found = {
+        key
+        for tailnet in (head, *older)
+        for device in tailnet.devices.values()
+        if device.name in names or (owner and device.owner == owner)
+        for key in _keys(device)
+    }
+    return frozenset(found - others)
+
+
+def _keys(device: Device) -> Iterator[str]:
+    return (key for key in (device.public_key, device.next_public_key) if key)
 
 
 def _has(bundle: Bundle, keys: Collection[str]) -> bool:
@@ -60,13 +88,24 @@ def _has(bundle: Bundle, keys: Collection[str]) -> bool:
     return any(f"PublicKey = {key}\n" in text for key in keys)
 
 
-def _let_go(one: Observed, wanted: Bundle, keys: Collection[str]) -> bool:
-    """Whether a node has no such peer now, and won't at its next start."""
+def _trusts(
+    one: Observed | NodeError | None,
+    wanted: Bundle,
+    had: Collection[Bundle],
+    keys: Collection[str],
+) -> bool:
+    """Whether a node has such a peer now or at its next start, or may have one."""
+    may = any(_has(each, keys) for each in had)
+    if not isinstance(one, Observed):
+        return may
     if any(peer.public_key in keys for peer in one.peers):
-        return False
+        return True
     if one.record is None:
-        return not one.damaged and one.pending is None
-    return one.record.manifest == wanted.digest
+        return may and (one.damaged or one.pending is not None)
+    if one.record.manifest == wanted.digest:
+        return False
+    recorded = [each for each in had if each.digest == one.record.manifest]
+    return any(_has(each, keys) for each in recorded) if recorded else may
 
 
 def _trusting(row: Row, delivery: Delivery) -> Trusting:

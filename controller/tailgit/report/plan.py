@@ -7,7 +7,6 @@ that was written by a person or a node is shown escaped, and lines end at 100 co
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from enum import StrEnum
@@ -17,8 +16,8 @@ from tailgit.plan.difference import Difference
 from tailgit.plan.outcome import Applied, Outcome, Result
 from tailgit.plan.plan import Plan
 from tailgit.plan.row import Row, State, Switch
+from tailgit.report.lines import COLUMNS, clipped, wrapped
 
-COLUMNS = 100
 NAMED = 6
 """How many names a list shows before it only counts."""
 
@@ -62,12 +61,10 @@ def plan_text(plan: Plan, command: str) -> str:
             lines += _row(row, width)
     for state in _TOGETHER:
         names = [row.node for row in plan.rows if row.state is state]
-        lines += _wrapped(
-            f"  = {_words(state)}:  ", " ".join(map(shown, names)), "    "
-        )
+        lines += wrapped(f"  = {_words(state)}:  ", " ".join(map(shown, names)), "    ")
     lines += [*_order(plan), *_guards(plan)]
     lines += ["", f"compiled {plan.compiled}"]
-    lines += _wrapped("", f"Plan {plan.digest[:8]}: {_counted(plan.counts)}.", "  ")
+    lines += wrapped("", f"Plan {plan.digest[:8]}: {_counted(plan.counts)}.", "  ")
     return "\n".join([*lines, *_last(plan, command)]) + "\n"
 
 
@@ -79,7 +76,7 @@ def _headline(plan: Plan) -> str:
     else:
         old = plan.old_commits or ("nothing",)
         head = f"{plan.tailnet}: {old[-1][:7]} -> {new}"
-    return f'{head} "{_clipped(shown(plan.commit.subject), COLUMNS - len(head) - 3)}"'
+    return f'{head} "{clipped(shown(plan.commit.subject), COLUMNS - len(head) - 3)}"'
 
 
 def _last(plan: Plan, command: str) -> list[str]:
@@ -87,14 +84,14 @@ def _last(plan: Plan, command: str) -> list[str]:
     if plan.refusals:
         lines = ["This can't be applied:"]
         for refusal in plan.refusals:
-            lines += _wrapped("  - ", shown(refusal), "    ")
+            lines += wrapped("  - ", shown(refusal), "    ")
         return lines
     if plan.steps:
         return [f"To apply:  {command}"]
     lines = []
     if plan.withheld:
         names = _named(tuple(row.node for row in plan.withheld))
-        lines = _wrapped("", f"Left as they are, and not up to date: {names}.", "  ")
+        lines = wrapped("", f"Left as they are, and not up to date: {names}.", "  ")
     if not plan.complete:
         said = "Nothing to do on the nodes that answered; the others were not read."
     elif plan.withheld:
@@ -111,7 +108,7 @@ def _order(plan: Plan) -> list[str]:
     lines = [""]
     for number, wave in enumerate(plan.waves, start=1):
         kind = "" if wave.kind == "wave" else f" ({_KINDS[wave.kind]})"
-        lines += _wrapped(f"  {number}  ", f"{_named(wave.nodes)}{kind}", "     ")
+        lines += wrapped(f"  {number}  ", f"{_named(wave.nodes)}{kind}", "     ")
     return ["", "Order", *lines[1:]]
 
 
@@ -124,7 +121,7 @@ def _guards(plan: Plan) -> list[str]:
             mark = "!" if guard.reason else "ok"
             names = _named(guard.devices)
             text = f"{guard.text}: {names}{passed}"
-            lines += _wrapped(f"  {mark:3}", text, "     ")
+            lines += wrapped(f"  {mark:3}", text, "     ")
     return ["", "Guards", *lines] if lines else []
 
 
@@ -144,9 +141,9 @@ def _row(row: Row, width: int) -> list[str]:
         what.append("differs (what it has is not known to this clone)")
     elif not row.written:
         what, notes = [f"{_words(row.state)}: {'; '.join(map(shown, notes))}"], ()
-    lines = _wrapped(start, ", ".join(what), hang)
+    lines = wrapped(start, ", ".join(what), hang)
     for note in notes:
-        lines += _wrapped(f"{hang}! ", shown(note), f"{hang}  ")
+        lines += wrapped(f"{hang}! ", shown(note), f"{hang}  ")
     return lines
 
 
@@ -194,10 +191,10 @@ def applied_text(applied: Applied, command: str, signer: str = "") -> str:
         if outcome.result is not Result.UNCHANGED:
             lines += _outcome(outcome, width)
     names = [o.node for o in outcomes if o.result is Result.UNCHANGED]
-    lines += _wrapped("  = unchanged:  ", " ".join(map(shown, names)), "    ")
+    lines += wrapped("  = unchanged:  ", " ".join(map(shown, names)), "    ")
     has = sum(o.result in (Result.APPLIED, Result.UNCHANGED) for o in outcomes)
     total = f"{has} of {len(outcomes)} nodes have {plan.commit.sha[:7]}"
-    lines += ["", *_wrapped("", f"{total}: {_counted(applied.counts)}.", "  ")]
+    lines += ["", *wrapped("", f"{total}: {_counted(applied.counts)}.", "  ")]
     lines += _strangers(outcomes, signer)
     if applied.again:
         lines.append(f"To finish:  {command}")
@@ -211,7 +208,7 @@ def _strangers(outcomes: Iterable[Outcome], signer: str) -> list[str]:
         return []
     who = f"{_named(names)}: the key that signed is not known there: {shown(signer)}"
     return [
-        *_wrapped("", who, "  "),
+        *wrapped("", who, "  "),
         "Sign with one that is (--signing-key), or enroll again to make it known:",
         f"  tailgit device enroll {shown(names[0])} --signer-key FILE.pub",
     ]
@@ -226,7 +223,7 @@ def _outcome(outcome: Outcome, width: int) -> list[str]:
     if outcome.phase:
         said += f", at {outcome.phase}"
     why = ": ".join(map(shown, filter(None, (outcome.code, outcome.message))))
-    return _wrapped(start, f"{said}: {why}" if why else said, " " * len(start))
+    return wrapped(start, f"{said}: {why}" if why else said, " " * len(start))
 
 
 def applied_json(applied: Applied) -> str:
@@ -251,18 +248,3 @@ def _counted(counts: Mapping[State, int] | Mapping[Result, int]) -> str:
 
 def _words(word: StrEnum) -> str:
     return word.replace("-", " ")
-
-
-def _wrapped(start: str, text: str, hang: str) -> list[str]:
-    """`text` behind `start`, further lines behind `hang`; nothing for no text."""
-    return textwrap.wrap(
-        text,
-        COLUMNS,
-        initial_indent=start,
-        subsequent_indent=hang,
-        break_on_hyphens=False,
-    )
-
-
-def _clipped(text: str, room: int) -> str:
-    return text if len(text) <= room else f"{text[: room - 1]}…"

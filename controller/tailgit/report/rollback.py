@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from tailgit.model.text import shown
 from tailgit.plan.returned import Returned
+from tailgit.report.lines import wrapped
 
-COLUMNS = 100
 NAMED = 6
 
 
@@ -17,13 +15,15 @@ def returned_text(what: Returned) -> str:
         return "This gives nobody any access back.\n"
     lines = ["This gives back access that was taken away since:"]
     for peer, nodes in what.peers.items():
-        lines += _wrapped(f"{shown(peer)} is trusted again by {_named(nodes)}")
+        lines += wrapped(
+            "  ! ", f"{shown(peer)} is trusted again by {_named(nodes)}", "    "
+        )
     if what.filters:
         each = [f"{shown(node)} +{count}" for node, count in what.filters.items()]
-        lines += _wrapped(f"filter lines come back: {_listed(each)}")
+        lines += wrapped("  ! ", f"filter lines come back: {_listed(each)}", "    ")
     if what.unknown:
         who = _named(what.unknown)
-        lines += _wrapped(f"not known here what it gives back on {who}")
+        lines += wrapped("  ! ", f"not known here what it gives back on {who}", "    ")
     return "\n".join(lines) + "\n"
 
 
@@ -34,13 +34,3 @@ def _named(names: tuple[str, ...]) -> str:
 def _listed(words: list[str]) -> str:
     more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
     return ", ".join(words[:NAMED]) + more
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        COLUMNS,
-        initial_indent="  ! ",
-        subsequent_indent="    ",
-        break_on_hyphens=False,
-    )

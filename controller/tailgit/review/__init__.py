@@ -1,0 +1,1 @@
+"""What a change means: two tailnets compared by what they let happen, not by text."""

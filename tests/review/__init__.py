@@ -1,0 +1,1 @@
+"""The difference of two tailnets, against brute force and in words."""
