@@ -246,7 +246,7 @@ FAULTS = (
     Fault("script-killed", _killing(REQUEST), SOME, must=_at_work),
     Fault("timer-killed", _killing(TIMER), FINE, must=_waiting),
     Fault("guard-killed", _killing(GUARD), FINE),
-    Fault("rebooted", _reboot, SOME),
+    Fault("rebooted", _reboot, SOME, fails=_waiting),
     Fault(
         "disk-full",
         _shell(
