@@ -26,8 +26,8 @@ test: lint  ## everything, also the tests in network namespaces (root or sudo)
 	scripts/as-root test $(PYTEST) $(BOTH) $(ARGS)
 
 chaos: setup  ## apply, broken in every way at every step (root or sudo; two hours)
-	scripts/as-root chaos env TAILGIT_CHAOS=1 $(PYTEST) -q -n 2 --dist worksteal $(ARGS) \
-	tests/chaos
+	scripts/as-root chaos env TAILGIT_CHAOS=1 $(if $(SEED),TAILGIT_SEED=$(SEED)) \
+	$(PYTEST) -q -n 2 --dist worksteal $(ARGS) tests/chaos
 
 demo: setup  ## from an empty repo to packets (root or sudo); JSON=FILE for data
 	scripts/as-root demo $(PYTHON) scripts/demo.py $(if $(JSON),--json $(JSON))

@@ -246,7 +246,7 @@ FAULTS = (
     Fault("script-killed", _killing(REQUEST), SOME, must=_at_work),
     Fault("timer-killed", _killing(TIMER), FINE, must=_waiting),
     Fault("guard-killed", _killing(GUARD), FINE),
-    Fault("rebooted", _reboot, SOME),
+    Fault("rebooted", _reboot, SOME, fails=_waiting),
     Fault(
         "disk-full",
         _shell(
@@ -292,6 +292,9 @@ FAULTS = (
     Fault("record-damaged", _shell(_DAMAGE, _REPAIR), REFUSED),
     # Nobody repairs it, so the next apply goes by what the refusal says.
     Fault("record-damaged-for-good", _shell(_DAMAGE), REFUSED),
+    Fault(
+        "current-damaged-for-good", _shell(f"echo rubbish >{STATE}/current"), REFUSED
+    ),
     Fault("other-host-key", _shell(_OTHER_KEY, _OWN_KEY), SOME, fails=_unconfirmed),
     Fault("answers-endless", _hostile("exec cat /dev/zero"), SOME, fails=_undecided),
     Fault(

@@ -151,6 +151,8 @@ class World:
     known: dict[str, dict[str, str]] = field(default_factory=dict)
     """STATE -> NODE -> fingerprint, from applies that nothing disturbed."""
     state: str = "one"
+    seconds: float = 0.0
+    """How long an apply takes that nothing disturbs."""
     _applying: subprocess.Popen[bytes] | None = None
 
     @staticmethod
@@ -184,6 +186,12 @@ class World:
                 ended = world.apply()
                 assert ended.status == 0, ended.text
             assert world.known["one"] != world.known["two"]
+            world.toggle()
+            begun = time.monotonic()
+            assert world.apply_and(60, lambda: None).status == 0
+            world.seconds = time.monotonic() - begun
+            world.toggle()
+            assert world.apply().status == 0
             assert world.fingerprints() == world.known["one"]
         except BaseException:
             lab.down()
@@ -249,9 +257,10 @@ class World:
                 out, _ = process.communicate(timeout=180)
         return Ended(process.returncode, out.decode(errors="replace"))
 
-    def kill_controller(self) -> None:
+    def kill_controller(self) -> bool:
         assert self._applying is not None
         self._applying.kill()
+        return True
 
     def fingerprints(self) -> dict[str, str]:
         return {node: self.fingerprint(node) for node in self.nodes}
@@ -288,9 +297,10 @@ class World:
                 return states
             time.sleep(0.5)
 
-    def reboot(self, node: str) -> None:
+    def reboot(self, node: str) -> bool:
         """Everything of the kernel and of /run is gone, then the start-up runs."""
         self.sh(node, _REBOOT)
+        return True
 
     def older_parcel(self, node: str) -> bytes:
         """What the apply before the present one sent to a node; the driver keeps it."""

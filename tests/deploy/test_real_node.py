@@ -374,6 +374,20 @@ def test_a_node_that_lost_its_guard_gets_it_back(applied: Fleet) -> None:
     assert applied.states()["db-1"] == "in-sync"
 
 
+def test_a_damaged_record_is_refused_until_somebody_allows_it(applied: Fleet) -> None:
+    """What the refusal says to do is what mends it."""
+    state = applied.machines["db-1"].root / "var/lib/tailgit/acme"
+    number = (state / "current").read_text().split()[0]
+    (state / "generations" / number / "envelope").write_text("rubbish")
+    code, _, err = applied.apply("--yes")
+    assert code == Exit.REFUSED
+    assert '--allow damaged-record="REASON"' in err
+    code, out, err = applied.apply("--yes", "--allow", "damaged-record=disk is new")
+    assert (code, "applied" in out) == (Exit.DONE, True), out + err
+    code, out, err = applied.apply("--yes")
+    assert (code, "2 unchanged" in out) == (Exit.DONE, True), out + err
+
+
 def test_a_machine_that_is_gone_is_a_row_and_exit_5(applied: Fleet) -> None:
     """The others are brought forward, and it is named."""
     applied.machines["web-1"].close()
