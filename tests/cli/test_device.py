@@ -141,6 +141,22 @@ def test_add_makes_the_folder(tmp_path: Path, capsys: Capture) -> None:
     assert device(repo, "web-1").owner == "a@x.y"
 
 
+@pytest.mark.parametrize(
+    ("delivery", "follows"),
+    [
+        ("pull", "tailgit device join web-1 --out web-1.sh\n"),
+        ("wg-quick", "tailgit device export web-1 --new-key --out web-1.conf\n"),
+    ],
+)
+def test_add_names_the_command_that_lets_it_in(
+    repo: Path, delivery: str, follows: str, capsys: Capture
+) -> None:
+    """Who is not reached over SSH can't be enrolled over it."""
+    words = "add web-1 --tag tag:db --delivery"
+    assert typed(repo, *words.split(), delivery) == Exit.DONE
+    assert capsys.readouterr().out.endswith(f"Next:  {follows}")
+
+
 def test_dry_run_is_a_diff_that_git_takes(repo: Path, capsys: Capture) -> None:
     """Nothing is written, and `git apply` does the same as without --dry-run."""
     for words in (

@@ -345,4 +345,4 @@ def test_two_controllers_share_a_record(site: Site, tmp_path: Path) -> None:
     code, out, err = site.apply("--yes")
     assert code == Exit.INCOMPLETE, err
     code, out, err = site.tailgit("history")
-    assert ": web-1 (unreachable)\n" in out
+    assert "  x web-1 (unreachable)\n" in out

@@ -209,7 +209,7 @@ def test_a_result_names_what_was_left_as_it_was() -> None:
         == """\
 acme: 1111111 -> 2222222 "Postgres for data"
 
-  x api-1  left out
+  = api-1  left out
   + db-1   applied, generation 4
   x db-2   suspended: suspended until tomorrow by Ben
   x stg-1  rolled back, generation 3, at health: no peer came back

@@ -123,7 +123,7 @@ def apply(
         name = nodes.tailnet.name
         known = before(repo, name, record, for_commit=nodes.commit)
         found = nodes.survey(order)
-        command = apply_command(repo, commit, planfile, options)
+        command = apply_command(repo, commit, planfile, options, record)
         objection = _objection(found.plan, kept, compiled)
         if kept and not objection:
             found = replace(found, plan=resumed(kept, found.plan))
@@ -135,7 +135,9 @@ def apply(
             raise objection
         manner = Manner(asked, signing_key, confirm_timeout, break_lock or (), probe)
         applied, signer = carry_out(nodes, found, manner)
-    text = applied_text(applied, apply_command(repo, commit, None, options), signer)
+    text = applied_text(
+        applied, apply_command(repo, commit, None, options, record), signer
+    )
     sys.stdout.write(applied_json(applied) if format == "json" else text)
     return written(known, applied, who(repo))
 
@@ -163,6 +165,6 @@ def _objection(plan: Plan, kept: Plan | None, compiled: str | None) -> Refused |
     if compiled is not None and compiled != plan.compiled:
         return Refused(
             f"the commit compiles to {plan.compiled}, not to what was reviewed",
-            "review that, or apply the commit that was reviewed",
+            "review that, or name the whole digest of what was reviewed",
         )
     return None

@@ -12,6 +12,7 @@ from tailgit.cli.fleet import Identity, Parallel, SshConfig, Ways, field
 from tailgit.cli.nodes import Nodes, command, observed, reached
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit
+from tailgit.model.codes import OF_TESTS
 
 
 def drift(
@@ -42,7 +43,9 @@ def drift(
     from tailgit.plan.drift import drift_of
     from tailgit.report.drift import drift_json, drift_text
 
-    with field(repo, None, Ways(identity, ssh_config, parallel)) as asked:
+    with field(
+        repo, None, Ways(identity, ssh_config, parallel), passed_over=OF_TESTS
+    ) as asked:
         tailnet = asked.tailnet.name
         answered, failed = observed(asked, reached(asked, nodes or ()))
     # Of a node that never got anything there is nothing to say.

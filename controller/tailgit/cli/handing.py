@@ -114,7 +114,8 @@ def _given(device: Device) -> tuple[str, str]:
     if len(private) != 32:
         # What was given may be a secret all the same, so it is not shown.
         raise UsageError(
-            "standard input is no WireGuard private key", "one line, as of `wg genkey`"
+            "standard input is no WireGuard private key",
+            "give one line, as of `wg genkey`, or --new-key to have a key made",
         )
     public = _public(private)
     if device.public_key not in (None, public):

@@ -11,6 +11,7 @@ import typer
 from tailgit.cli.edits import DryRun, Yes, carry_out, seen_by, would_break
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit, UsageError
+from tailgit.model.tailnet import Delivery, Device
 from tailgit.model.text import shown
 
 Name = Annotated[
@@ -101,9 +102,7 @@ def add(
         notes = [f"{shown(made.clash.message)}: not valid until it is pinned"]
 
     def summary() -> list[str]:
-        todo = f"tailgit device enroll {name}"
-        if device.ssh is None:
-            todo += " --login root@HOST"
+        todo = _let_in(device)
         if made.clash is not None:
             todo = f"tailgit pin, which gives {name} another address; then {todo}"
         elif device.public_key is not None:
@@ -113,6 +112,16 @@ def add(
 
     carry_out(made.change, dry_run=dry_run, output=output, notes=notes, summary=summary)
     return Exit.DONE if made.clash is None else Exit.INVALID
+
+
+def _let_in(device: Device) -> str:
+    """The command that gets the device its keys, by the way that it gets its files."""
+    if device.delivery is Delivery.PULL:
+        return f"tailgit device join {device.name} --out {device.name}.sh"
+    if device.delivery is Delivery.WG_QUICK:
+        return f"tailgit device export {device.name} --new-key --out {device.name}.conf"
+    todo = f"tailgit device enroll {device.name}"
+    return todo if device.ssh is not None else f"{todo} --login root@HOST"
 
 
 def rename(

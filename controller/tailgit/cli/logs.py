@@ -13,6 +13,7 @@ from tailgit.cli.nodes import reached
 from tailgit.cli.recording import RecordAt
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit, NodeError, SourceError
+from tailgit.model.codes import OF_TESTS
 
 Lines = Annotated[
     int, typer.Option("--lines", "-n", min=1, max=1000, help="The last N of them.")
@@ -39,7 +40,7 @@ def log(
     from tailgit.deploy.logs import log_of
     from tailgit.report.logs import log_json, log_text
 
-    with field(repo, None, Ways(identity, ssh_config, 1)) as site:
+    with field(repo, None, Ways(identity, ssh_config, 1), passed_over=OF_TESTS) as site:
         (name,) = reached(site, [node])
 
         async def read() -> tuple[tuple[str, ...], ...]:

@@ -85,7 +85,7 @@ def plan(
     if out is not None and not made.refusals:
         _keep(out, dumps(made))
     asked = Asked(only or (), canary, wave_size, allow or ())
-    text = plan_text(made, apply_command(repo, commit, out, asked))
+    text = plan_text(made, apply_command(repo, commit, out, asked, record))
     sys.stdout.write(dumps(made) if format == "json" else text)
     if made.refusals:
         raise refused(made.refusals)
@@ -112,7 +112,7 @@ class Asked:
 
 
 def apply_command(
-    repo: Path, commit: str | None, out: Path | None, asked: Asked
+    repo: Path, commit: str | None, out: Path | None, asked: Asked, record: str = ""
 ) -> str:
     """The command line that applies what was planned; a plan file has the options."""
     words = ["tailgit", "apply"]
@@ -121,6 +121,7 @@ def apply_command(
     else:
         words += ["--commit", commit] if commit is not None else []
         words += asked.words
+    words += ["--record", record] if record else []
     if repo != Path():
         words += ["--repo", str(repo)]
     return shlex.join(words)

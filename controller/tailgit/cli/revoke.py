@@ -374,13 +374,15 @@ def _listed(names: set[str]) -> str:
 
 def _ended(made: Revocation, left: tuple[Trusting, ...]) -> Exit:
     """The last word: who still trusts it, and what to do about each."""
+    from tailgit.report.lines import wrapped
+
     name = shown(made.name)
     if not left:
         print(f"Nobody trusts {name} any more.")
         return Exit.DONE
     print(f"{len(left)} may still trust {name}:")
     for each in left:
-        print(f"  {shown(each.node)}  {shown(each.why)}")
-        print(f"    {shown(each.todo)}")
+        told = wrapped(f"  {shown(each.node)}  ", shown(each.why), "    ")
+        print("\n".join([*told, *wrapped("    ", shown(each.todo), "    ")]))
     print(f"To try again:  tailgit revoke {name} --wait 600")
     return Exit.INCOMPLETE

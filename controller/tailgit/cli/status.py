@@ -12,6 +12,7 @@ from tailgit.cli.fleet import Identity, Parallel, SshConfig, Ways, field, observ
 from tailgit.cli.nodes import Nodes, chosen, command
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit
+from tailgit.model.codes import OF_TESTS
 
 if TYPE_CHECKING:
     from tailgit.plan.standing import Status
@@ -57,7 +58,9 @@ def status(
     from tailgit.deploy.standings import standings
     from tailgit.report.status import status_json, status_text
 
-    with field(repo, commit, Ways(identity, ssh_config, parallel)) as asked:
+    with field(
+        repo, commit, Ways(identity, ssh_config, parallel), passed_over=OF_TESTS
+    ) as asked:
         found = asked.runner.run(
             standings(
                 repo,

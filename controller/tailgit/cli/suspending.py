@@ -24,6 +24,7 @@ from tailgit.cli.fleet import (
 from tailgit.cli.nodes import command, observed, reached
 from tailgit.cli.tailnet import Format, Repo
 from tailgit.errors import Exit, Locked, UsageError
+from tailgit.model.codes import OF_TESTS
 
 if TYPE_CHECKING:
     from tailgit.deploy.suspension import Answered, Suspending
@@ -86,7 +87,9 @@ def suspend(
     end = end_of(until, int(time.time()))
     by = who(repo).encode()[:TEXT].decode(errors="ignore")
     asked = Suspending(end, by, one_line("--reason", reason))
-    with field(repo, None, Ways(identity, ssh_config, parallel)) as site:
+    with field(
+        repo, None, Ways(identity, ssh_config, parallel), passed_over=OF_TESTS
+    ) as site:
         seen, failed = _free(site, nodes or ())
         for node, one in seen.items():
             _said_before(node, one)
@@ -126,7 +129,9 @@ def resume(
     """
     _some(nodes, all_nodes=all_nodes)
     must = _must_ask(yes)
-    with field(repo, None, Ways(identity, ssh_config, parallel)) as site:
+    with field(
+        repo, None, Ways(identity, ssh_config, parallel), passed_over=OF_TESTS
+    ) as site:
         seen, failed = _free(site, nodes or ())
         held = {node: one for node, one in seen.items() if one.suspended is not None}
         for node, one in seen.items():

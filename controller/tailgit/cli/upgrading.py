@@ -19,6 +19,7 @@ from tailgit.cli.fleet import (
 )
 from tailgit.cli.tailnet import Repo
 from tailgit.errors import Exit, UsageError
+from tailgit.model.codes import OF_TESTS
 
 
 def upgrade(
@@ -57,7 +58,9 @@ def upgrade(
     from tailgit.resources import directory
 
     script = Script((directory("node") / "tailgit-node").read_bytes())
-    with field(repo, None, Ways(identity, ssh_config, parallel)) as there:
+    with field(
+        repo, None, Ways(identity, ssh_config, parallel), passed_over=OF_TESTS
+    ) as there:
         logins = logins_of(there.tailnet.devices, there.tailnet.devices)
         unknown = [node for node in nodes or () if node not in logins]
         if unknown:

@@ -102,8 +102,8 @@ def locked(error: NodeError) -> Locked:
     token = error.token if isinstance(error, NodeRefused) else ""
     return Locked(
         f"{error.node}: {error.message}",
-        "wait until they are done; if they are gone for good, break that lock by its "
-        f"name: --break-lock {token or 'TOKEN'}",
+        "wait until they are done; if they are gone for good, or it was you and you "
+        f"stopped it, break that lock by its name: --break-lock {token or 'TOKEN'}",
     )
 
 

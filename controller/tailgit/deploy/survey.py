@@ -67,7 +67,8 @@ async def survey(
     }
     before = sorted(records, key=lambda old: (-records[old], old))
     known = history(repository, path, sha, before, known)
-    known = replace(known, applied=applied)
+    height = repository.height(applied) if applied and known.lineage else 0
+    known = replace(known, applied=applied, height=height)
     farewells = {name: farewell(tailnet, each) for name, each in leaving.items()}
     commit = Commit(sha, repository.subject(sha), repository.height(sha))
     desired = Desired(tailnet, bundles, leaving, farewells)

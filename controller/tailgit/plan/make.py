@@ -105,13 +105,12 @@ def base_of(
 ) -> str:
     """The commit that a change is measured against; "" for none that is known here.
 
-    It is the fleet's record; else the newest that a node records which is still to be
-    changed: after half an apply the first nodes record the new commit, and measured
-    against itself it would change nothing. Where nothing is left to change it is the
-    newest of all.
+    It is the newest that a node records which is still to be changed: after half an
+    apply the first nodes record the new commit, and measured against itself it would
+    change nothing. Where nothing is left to change it is the newest of all. The fleet's
+    record counts where it is newer; it stands still while one node sleeps, and what was
+    removed since would be counted again with each change.
     """
-    if history.applied in history.declared:
-        return history.applied
     wanted = {**desired.bundles, **desired.farewells}
     records = {
         (record.manifest != getattr(wanted.get(name), "digest", ""), record)
@@ -120,7 +119,10 @@ def base_of(
         if record.commit in history.declared
     }
     found = max(records, key=lambda r: (r[0], r[1].height, r[1].commit), default=None)
-    return found[1].commit if found else ""
+    kept = history.applied if history.applied in history.declared else ""
+    if found is None or (kept and found[1].height < history.height):
+        return kept
+    return found[1].commit
 
 
 def _wanted(

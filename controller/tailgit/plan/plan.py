@@ -50,13 +50,15 @@ class Commit:
 class History:
     """What git knows about what was applied before.
 
-    `applied` is the fleet's record, the last commit that every node got ("" for none).
+    `applied` is the fleet's record, the last commit that every node got ("" for none),
+    and `height` its own.
     `before` and `declared` hold what nodes' commits compile to and say, as far as they
     could be compiled here: that only makes a plan more telling.
     """
 
     shallow: bool = False
     applied: str = ""
+    height: int = 0
     lineage: Mapping[str, Lineage] = field(default_factory=dict)
     before: Mapping[str, Mapping[str, Bundle]] = field(default_factory=dict)
     declared: Mapping[str, Tailnet] = field(default_factory=dict)

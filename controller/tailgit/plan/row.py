@@ -272,6 +272,9 @@ def _with_remarks(row: Row, seen: Observed, now: int) -> Row:
     notes += (f"drift: {line}" for line in seen.drift)
     notes += _clock(seen, now)
     notes += (f"its own firewall may drop, too: {text}" for text in seen.foreign)
+    if seen.hold is not None and row.written:
+        # Else the apply that this plan proposes would be the first to say so.
+        notes.append(f"locked: {seen.hold}")
     suspended = seen.suspended
     if suspended is not None and suspended.until > now:
         until = _moment(suspended.until)

@@ -14,12 +14,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from tailgit.deploy.fleet import Fleet
-from tailgit.errors import BadAnswer, NodeError
+from tailgit.errors import BadAnswer, NodeError, NodeRefused
 from tailgit.model.tailnet import Tailnet
 from tailgit.probe.probes import Probe
 from tailgit.probe.verify import Expectation, expectations
 
 PASSED = frozenset({"open", "refused"})
+NO_WAY = "bad-request"
+"""What a node answers where the address is no peer's, or not behind the tunnel."""
+
 AT_ONCE = 8
 PATIENCE = 2
 """How often what should pass is tried: the first try may wait for a handshake."""
@@ -80,6 +83,11 @@ class Trials:
             for _ in range(times):
                 try:
                     verdict = (await contact.ask("probe", *words)).one("verdict")
+                except NodeRefused as error:
+                    if error.code != NO_WAY:
+                        raise
+                    # Who may talk in nothing is no peer: no packet goes there at all.
+                    return False
                 except ValueError:
                     message = "its answer to `probe` has no verdict"
                     raise BadAnswer(probe.src, message) from None

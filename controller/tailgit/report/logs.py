@@ -42,16 +42,19 @@ def history_text(
     if not entries:
         return "\n".join([*lines, "No apply is written down here."]) + "\n"
     rows = [("applied (UTC)", "commit", "what", "result", "by"), *map(_entry, entries)]
-    lines += ["", *table(rows, (16, 7, 8, 40, 0))]
-    for entry in entries:
-        lines += _reasons(entry)
+    head, *told = table(rows, (16, 7, 8, 40, 0))
+    lines += ["", head]
+    for line, entry in zip(told, entries, strict=True):
+        lines += [line, *_reasons(entry)]
     if total > len(entries):
         lines.append(f"… and {total - len(entries)} before (-n shows more)")
     return "\n".join(lines) + "\n"
 
 
 def _entry(entry: Entry) -> tuple[str, ...]:
-    counts = ", ".join(f"{n} {shown(word)}" for word, n in entry.counts.items())
+    counts = ", ".join(
+        f"{n} {shown(word).replace('-', ' ')}" for word, n in entry.counts.items()
+    )
     return (
         shown(entry.at[:16].replace("T", " ")),
         shown(entry.commit[:7]),
@@ -63,17 +66,14 @@ def _entry(entry: Entry) -> tuple[str, ...]:
 
 def _reasons(entry: Entry) -> Iterable[str]:
     """What was overruled, and who did not get it."""
-    which = f"{shown(entry.commit[:7])}: "
     for guard, reason in entry.overrides.items():
-        yield from wrapped(
-            "  ! ", f"{which}{shown(guard)} let pass: {shown(reason)}", "    "
-        )
+        yield from wrapped("  ! ", f"{shown(guard)} let pass: {shown(reason)}", "    ")
     if entry.failed:
         names = " ".join(
-            f"{shown(one.node)} ({shown(one.code or one.result)})"
+            f"{shown(one.node)} ({shown(one.code or one.result.replace('-', ' '))})"
             for one in entry.failed
         )
-        yield from wrapped("  x ", f"{which}{names}", "    ")
+        yield from wrapped("  x ", names, "    ")
 
 
 def history_json(tailnet: str, applied: str, entries: Sequence[Entry]) -> str:

@@ -37,6 +37,8 @@ _MARKS = {
 _TOGETHER = (State.IN_SYNC, State.NOT_DELIVERED)
 """States without anything to say about the single device: listed on one line."""
 
+_ENDS = {Result.APPLIED: "+", Result.DEPOSITED: ">", Result.LEFT_OUT: "="}
+
 _KINDS = {
     "canary": "canary",
     "keys": "together: a rotation",
@@ -74,8 +76,10 @@ def _headline(plan: Plan) -> str:
         # Nodes whose bundle stayed the same record an older commit, and rightly so.
         head = f"{plan.tailnet}: in sync with {new}"
     else:
-        old = plan.old_commits or ("nothing",)
-        head = f"{plan.tailnet}: {old[-1][:7]} -> {new}"
+        # After half an apply the first nodes record the new commit: what it is measured
+        # against says more than the newest that anybody has.
+        old = plan.base or next(reversed(plan.old_commits), "nothing")
+        head = f"{plan.tailnet}: {old[:7]} -> {new}"
     return f'{head} "{clipped(shown(plan.commit.subject), COLUMNS - len(head) - 3)}"'
 
 
@@ -215,8 +219,8 @@ def _strangers(outcomes: Iterable[Outcome], signer: str) -> list[str]:
 
 
 def _outcome(outcome: Outcome, width: int) -> list[str]:
-    good = outcome.result is Result.APPLIED
-    start = f"  {'+' if good else 'x'} {shown(outcome.node):{width}}  "
+    mark = _ENDS.get(outcome.result, "x")
+    start = f"  {mark} {shown(outcome.node):{width}}  "
     said = _words(outcome.result)
     if outcome.generation is not None:
         said += f", generation {outcome.generation}"
