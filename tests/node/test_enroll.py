@@ -232,7 +232,7 @@ def test_with_systemd_a_unit_starts_and_guards(bare: Node, tmp_path: Path) -> No
     runner = (
         '#!/bin/sh\necho "systemd-run $*" >>/run/systemctl\n'
         'while [ "${1#--}" != "$1" ]; do shift; done\n'
-        "setsid wireguard-go tg-acme >/dev/null 2>&1 </dev/null\n"
+        'setsid "$@" >/dev/null 2>&1 </dev/null &\n'
     )
     bare.write("/usr/local/sbin/systemd-run", runner, 0o755)
     answer = enroll(bare, enrolment(bare))
@@ -250,10 +250,13 @@ def test_with_systemd_a_unit_starts_and_guards(bare: Node, tmp_path: Path) -> No
     bare.public = answer["publicKey"]
     bare.apply(bare.parcel())
     calls = bare.read("/run/systemctl").splitlines()[2:]
+    timer = f"--unit=tailgit-{NAME}-timer {SELF} timer {NAME}"
     started = f"--unit=wireguard-tg-{NAME} wireguard-go --foreground tg-{NAME}"
     assert calls == [
+        f"systemd-run --quiet --collect {timer}",
         f"systemd-run --quiet --collect {started}",
-        f"systemctl --no-block start tailgit@{NAME}.service",
+        # activate sees to it that it is guarded, and confirm again.
+        *[f"systemctl --no-block start tailgit@{NAME}.service"] * 2,
     ]
     assert bare.guards() == []
 
@@ -324,9 +327,9 @@ def test_the_whole_way_through_sshd_and_sudo(served: Node) -> None:
     """Forced command, sudo line and signature let a bundle in, and nothing else."""
     parcel = Parcel([served.public], served.signer).build()
     for command, stdin in (
-        (f"stage {NAME}", parcel),
-        (f"activate {NAME} 1", b""),
-        (f"confirm {NAME} 1", b""),
+        (f"stage {NAME} none", parcel),
+        (f"activate {NAME} 1 60 none", b""),
+        (f"confirm {NAME} 1 none", b""),
         (f"observe {NAME}", b""),
     ):
         done = ssh(served, command, stdin)
@@ -356,7 +359,7 @@ def test_the_login_may_run_nothing_but_requests(served: Node) -> None:
 def test_a_connection_cut_during_activate_loses_the_answer_only(served: Node) -> None:
     """The ssh client is killed while nft loads; the node ends its work."""
     parcel = Parcel([served.public], served.signer).build()
-    assert parse(ssh(served, f"stage {NAME}", parcel).stdout)["result"] == "ok"
+    assert parse(ssh(served, f"stage {NAME} none", parcel).stdout)["result"] == "ok"
     served.write(
         "/usr/local/sbin/wg",
         "#!/bin/sh\nPATH=/usr/bin:/bin\n"
@@ -375,7 +378,7 @@ def test_a_connection_cut_during_activate_loses_the_answer_only(served: Node) ->
                 "/run/login",
             ),
             *("-o", "UserKnownHostsFile=/dev/null", "tailgit@127.0.0.1"),
-            f"activate {NAME} 1",
+            f"activate {NAME} 1 60 none",
         ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
