@@ -57,8 +57,7 @@ def test_commands_for_nodes_refuse(
     assert printed.out == ""
 
 
-@pytest.mark.parametrize("command", ["status", "drift"])
-def test_a_failing_test_does_not_stop_looking(tmp_path: Path, command: str) -> None:
+def test_a_failing_test_does_not_stop_looking(tmp_path: Path) -> None:
     """After a revocation a test may name nobody: whoever is on call still has to see
     what nodes run; only an apply waits for the mending."""
     broken = "tests: [{src: ana@acme.com, deny: ['db-1:22']}]\ngrants: []\n"
@@ -68,4 +67,4 @@ def test_a_failing_test_does_not_stop_looking(tmp_path: Path, command: str) -> N
     )
     net = committed(tmp_path / "net", {"tailnet.yaml": HEAD, "a.yaml": users + broken})
     assert run(["plan", "--repo", str(net)]) == Exit.INVALID
-    assert run([command, "--repo", str(net)]) == Exit.DONE
+    assert run(["status", "--repo", str(net)]) == Exit.DONE

@@ -97,7 +97,9 @@ class House:
             "export", "parcel", name, "--out", str(file), *key
         )
         assert code == Exit.DONE, err
-        assert f"tailgit-node load acme < {name}.parcel\n" in out
+        assert (
+            f"  /usr/local/lib/tailgit/tailgit-node load acme < {name}.parcel\n" in out
+        )
         script = "/usr/local/lib/tailgit/tailgit-node"
         return machine.run("sh", "-c", f"{script} load acme --yes </run/{name}.parcel")
 

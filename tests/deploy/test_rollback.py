@@ -47,7 +47,8 @@ def test_there_and_back_again(applied: Fleet) -> None:
     assert applied.apply("--yes")[0] == Exit.DONE
     code, out, err = rollback(applied, "--to", "HEAD~1", "--yes")
     assert code == Exit.DONE, out + err
-    assert "This gives back access that was taken away since:\n" in err
+    assert "This may give back access that was taken away since:\n" in err
+    assert "Who gains and who loses:  tailgit diff " in err
     assert err.index("  ! filter lines come back: db-1 +") < err.index("Plan ")
     assert "revert or mend it" in out
     assert commit_of(applied, "db-1") == f"{old} rollback"

@@ -34,7 +34,7 @@ def parcel(
 
     Of a commit (HEAD if none is named), like apply. On the device, as root:
 
-      tailgit-node load TAILNET < FILE
+      /usr/local/lib/tailgit/tailgit-node load TAILNET < FILE
 
     It is verified there as any other, activated, and kept only if somebody says yes
     within two minutes; else what ran before runs again. A parcel holds no secret and
@@ -53,7 +53,7 @@ def parcel(
         return
     keep(out, data)
     print(f"Written to {out}. On {name}, as root:")
-    print(f"  tailgit-node load {tailnet} < {out.name}")
+    print(f"  /usr/local/lib/tailgit/tailgit-node load {tailnet} < {out.name}")
 
 
 def signed_parcel(

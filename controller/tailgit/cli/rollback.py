@@ -221,6 +221,11 @@ def _carried(
     found = then.survey(order)
     if found.plan.steps:
         sys.stderr.write(returned_text(returned(found.plan)))
+        if found.plan.base:
+            sys.stderr.write(
+                f"Who gains and who loses:  tailgit diff {found.plan.base[:7]} "
+                f"{found.plan.commit.sha[:7]}\n\n"
+            )
     sys.stderr.write(plan_text(found.plan, command))
     if found.plan.refusals:
         raise refused(found.plan.refusals)

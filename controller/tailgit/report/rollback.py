@@ -13,7 +13,9 @@ def returned_text(what: Returned) -> str:
     """One `!` line for each thing that comes back; says so, too, where nothing does."""
     if not what:
         return "This gives nobody any access back.\n"
-    lines = ["This gives back access that was taken away since:"]
+    # Filter lines alone may as well be narrower than those that they take the place of.
+    gives = "gives" if what.peers and not what.unknown else "may give"
+    lines = [f"This {gives} back access that was taken away since:"]
     for peer, nodes in what.peers.items():
         lines += wrapped(
             "  ! ", f"{shown(peer)} is trusted again by {_named(nodes)}", "    "
