@@ -39,12 +39,16 @@ def diff(
     ] = False,
     repo: Repo = Path(),
 ) -> Exit:
-    """Say who gains and who loses access to what.
+    """Say who gains and who loses access to what, and whom one trusts now.
 
     BASE and HEAD are compared by what they let happen, not by their text: a rule
     written differently that means the same makes no difference. Each line has the place
     that caused it, also where that is a group, a tag, a host, a posture, a route, an
     expiry or a device far from the rule. "no device yet" is a line for devices to come.
+
+    Then what stands behind the names, whoever reaches them: keys, host keys, owners,
+    addresses, resolvers, records, approvers, tests, delegations and so on. `!` is what
+    to look at first. "No change." is said only where neither half changes.
     Git alone is asked, no node and no secret.
 
     Where there is but a policy.hujson, two devices stand for each name of the change.
@@ -144,6 +148,7 @@ def _compared(
 ) -> Compared:
     from tailgit.report.access_change import Compared
     from tailgit.review.access import difference
+    from tailgit.review.trust import Side, trust_difference
 
     # What was loaded stays until the end; looking through it again and again costs.
     gc.freeze()
@@ -154,10 +159,15 @@ def _compared(
     # A tailnet that is not there lets nothing happen.
     nothing = replace(known, devices={}, rules=(), users={}, groups={})
     change = difference(old or nothing, new or nothing, now)
+    sides = [None if each is None else Side.of(each) for each in (one, other)]
+    some = sides[1] or sides[0]
+    assert some is not None
+    before, after = (each or some.emptied() for each in sides)
     return Compared(
         key,
         known.name,
         change,
+        trust_difference(before, after, change.others),
         was=old is not None,
         is_=new is not None,
         is_alone=all(each is None or each.is_bare for each in (old, new)),

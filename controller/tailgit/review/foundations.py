@@ -45,7 +45,7 @@ def foundation_lines(old: Tailnet, new: Tailnet, raw: Raw) -> Iterator[TrustLine
     yield from _entries("guardrail", "guardrail", _guardrails(raw), _gone_is_danger)
     yield from _entries("include", "include", _paths(raw, "include"), notable)
     yield from _entries("exclude", "exclude", _paths(raw, "exclude"), notable)
-    yield from _entries("inner", "own tailnet in", _inner(raw), notable)
+    yield from _entries("inner", "inner tailnet", _inner(raw), notable)
     yield from _generated(raw)
     yield from _unknown(raw)
 

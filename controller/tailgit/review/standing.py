@@ -145,7 +145,7 @@ def key_text(key: str) -> str:
     kind, blank, rest = key.partition(" ")
     if blank:
         return f"{kind} …{rest[-12:]}"
-    return f"{key[:4]}…{key[-5:]}" if len(key) > 12 else key
+    return f"{key[:4]}…{key[-4:]}" if len(key) > 12 else key
 
 
 def canonical(value: object) -> str:
