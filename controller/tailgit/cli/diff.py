@@ -62,7 +62,7 @@ def diff(
       tailgit diff main --detailed-exitcode
       tailgit diff ./before ./after
     """
-    report = _report(base, head, repo, at)
+    report = diff_of(base, head, repo, at)
     if output == "json":
         from tailgit.report.access_change_json import as_json
 
@@ -88,7 +88,8 @@ class _Side:
         return None if root is None else load_from(self.source, root)
 
 
-def _report(base: str, head: str | None, repo: Path, at: str | None) -> ChangeReport:
+def diff_of(base: str, head: str | None, repo: Path, at: str | None) -> ChangeReport:
+    """What changes between two sides, tailnet by tailnet."""
     from tailgit.cli.surroundings import surroundings
     from tailgit.report.access_change import ChangeReport
 
