@@ -12,10 +12,10 @@ from tailgit.resources import directory
 Schema = dict[str, Any]
 
 MORE_TEXT = (
-    *("other", "ana@acme.com", "ben@acme.com", "tag:web", "tag:db", "web-1", "gw-1"),
+    *("other", "ana@acme.com", "ben@acme.com", "tag:web", "tag:db", "web-1", "db-1"),
     *("2031-05-06", "100.64.9.9", "fd5c::99", "10.20.0.77", "10.30.0.0/24", "udp"),
     *("127.0.0.1:9", "192.0.2.77:4444", "posture:b", "pull", "tunnel"),
-    *("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJtV1c8mJ0rBuQZ3qIhIXwH4Wv6dq2Kf8s6kq0Yt0Zb1",),
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJtV1c8mJ0rBuQZ3qIhIXwH4Wv6dq2Kf8s6kq0Yt0Zb1",
     *("6naMHJ82eek3e9rcZNfgvkTTrATbytdgHSECIAQ7XDw=", "tailgit >=0.0.1", "9.9.9.9"),
     *("other.internal", "tcp:99", "udp:77", "tag:db:99", "web-1:99", "root", "accept"),
     *("custom:tier == 9", "remove 10.20.0.5", "funnel", "3h", "100.65.0.0/16"),
@@ -93,7 +93,9 @@ def others(value: Any) -> Iterator[Any]:
     elif isinstance(value, str):
         yield from (each for each in MORE_TEXT if each != value)
     elif isinstance(value, list):
-        yield from (value[:-1], [], *(([*value, each]) for each in MORE_TEXT))
+        if value:
+            yield from (value[:-1], [])
+        yield from ([*value, each] for each in MORE_TEXT if each not in value)
         if value and not isinstance(value[0], str):
             yield from ([*value[:-1], each] for each in others(value[-1]))
     elif isinstance(value, dict):

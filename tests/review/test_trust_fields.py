@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tailgit.cli.diff import diff_of
 from tailgit.errors import InvalidTailnet
@@ -25,156 +26,10 @@ from tests.review.fields import holders, leaves, others
 
 World = dict[str, Any]
 
-KEYS = (
-    "bmXOC+F1FxEMF9dyiK2H5/1SUtzH0JuVo51h2wPfgyo=",
-    "6Zg1fQ0o3Pqj4m0sO5GmVbq5tGgRUuTzvKyJ0uUoY1E=",
-    "xTIBa5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",
-    "aC+64g80KLzsTBF8V76hjUOMR1jZcpCbQdviKITg1rg=",
+WORLDS: dict[str, World] = yaml.safe_load(
+    (Path(__file__).parent / "every_field.yaml").read_text()
 )
-SSH_KEY = (
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB5JIiy0tqmFHPOyBTJLmMKmoXmzOQyLhNmOlDyXqvXL"
-)
-
-WORLD: World = {
-    "tailnet": {
-        **{"format": 1, "name": "acme", "domain": "acme.internal"},
-        **{"ipv4": "100.64.0.0/10", "ipv6": "fd5c::/48", "requires": "tailgit >=0.0.2"},
-        **{"controller": {"device": "gw-1"}, "hostCA": [SSH_KEY]},
-        "emailDomains": ["acme.com"],
-    },
-    "include": ["notes/a.yaml"],
-    "exclude": ["notes/*"],
-    "users": {
-        "ana@acme.com": {
-            **{"name": "Ana", "role": "admin", "disabled": False},
-            **{"expires": "2030-01-31", "forge": "ana"},
-        },
-        "ben@acme.com": {},
-        "other@acme.com": {},
-    },
-    "groups": {"group:dev": ["ana@acme.com"]},
-    "hosts": {"printer": "10.20.0.9"},
-    "ipsets": {"ipset:lan": ["10.20.0.0/24"]},
-    "postures": {
-        "posture:a": ["custom:tier == 1"],
-        "posture:b": ["custom:tier == 2"],
-    },
-    "defaultSrcPosture": ["posture:a"],
-    "tagOwners": {"tag:web": ["group:dev"], "tag:db": [], "tag:gw": []},
-    "autoApprovers": {
-        "routes": {"10.20.0.0/16": ["tag:gw"]},
-        "exitNode": ["tag:gw"],
-        "services": {"a": 1},
-    },
-    "devices": {
-        "ana-laptop": {
-            **{"owner": "ana@acme.com", "publicKey": KEYS[0], "gateway": "gw-1"},
-            **{"useExitNode": "gw-1", "attributes": {"custom:tier": 1}},
-            **{"delivery": "file", "disabled": False},
-        },
-        "web-1": {
-            **{"tags": ["tag:web"], "publicKey": KEYS[1], "nextPublicKey": KEYS[2]},
-            **{"ipv4": "100.64.0.7", "ipv6": "fd5c::7", "formerly": ["www-1"]},
-            **{"endpoints": ["198.51.100.7:51820"], "listenPort": 51821},
-            "ssh": {
-                **{"host": "198.51.100.7", "port": 22, "user": "tailgit"},
-                **{"hostKey": SSH_KEY, "via": "outside"},
-            },
-            **{"expires": "2030-01-31", "relaySlot": 7, "site": "fra", "mtu": 1380},
-            **{"relayPublicKey": KEYS[3], "pullKey": SSH_KEY, "protect": True},
-            **{"lan": ["192.168.1.20:51820"], "labels": {"rack": "b12"}},
-            **{"description": "the website", "services": {"a": 1}},
-            "attributes": {"custom:tier": 1},
-        },
-        "gw-1": {
-            **{"tags": ["tag:gw"], "endpoints": ["198.51.100.9:51820"]},
-            **{"exitNode": True, "relay": True, "mailbox": True, "delivery": "ssh"},
-            "routes": [
-                {"prefix": "10.20.0.0/24", "as": "10.21.0.0/24", "priority": 3},
-            ],
-            "ssh": {"hostKey": SSH_KEY},
-        },
-        "db-1": {"tags": ["tag:db"]},
-    },
-    "acls": [
-        {
-            **{"action": "accept", "src": ["group:dev"], "dst": ["tag:web:80"]},
-            **{"proto": "tcp", "name": "web", "disabled": False},
-            **{"expires": "2030-02-28", "srcPosture": ["posture:a"]},
-        }
-    ],
-    "grants": [
-        {
-            **{"src": ["group:dev"], "dst": ["tag:db"], "ip": ["tcp:5432"]},
-            **{"name": "db", "disabled": False, "expires": "2030-02-28"},
-            **{"srcPosture": ["posture:a"], "app": {"x.com/cap": [{"a": 1}]}},
-        },
-        {"src": ["group:dev"], "dst": ["10.21.0.0/24"], "ip": ["*"], "via": ["tag:gw"]},
-    ],
-    "tests": [
-        {
-            **{"src": "ana@acme.com", "accept": ["web-1:80"], "deny": ["db-1:22"]},
-            **{"proto": "tcp", "srcPostureAttrs": {"custom:tier": 1}},
-        }
-    ],
-    "ssh": [
-        {
-            **{"action": "check", "src": ["group:dev"], "dst": ["tag:web"]},
-            **{"users": ["ana"], "checkPeriod": "12h", "acceptEnv": ["LANG"]},
-            **{"srcPosture": ["posture:a"], "recorder": ["x"], "name": "shell"},
-            **{"enforceRecorder": True, "disabled": False},
-        }
-    ],
-    "sshTests": [
-        {
-            **{"src": "ana@acme.com", "dst": ["tag:web"], "accept": [], "deny": ["bob"]},
-            **{"check": ["ana"], "srcPostureAttrs": {"custom:tier": 1}},
-        }
-    ],
-    "dns": {
-        "nameservers": ["1.1.1.1"],
-        "splitDNS": {"corp.acme.com": ["10.20.0.53"]},
-        "records": [{"name": "wiki", "type": "CNAME", "value": "web-1"}],
-    },
-    "nodeAttrs": [
-        {"target": ["tag:web"], "attr": ["magicdns-aaaa"]},
-        {"target": ["tag:web"], "ipPool": ["100.64.0.0/16"]},
-        {"target": ["tag:db"], "app": {"x.com/cap": [{"a": 1}]}},
-    ],
-    "delegations": {
-        "teams/": {
-            "sections": ["devices", "hosts"],
-            **{name: ["data-*"] for name in ("devices", "users", "hosts")},
-            **{"tags": ["tag:web"], "owners": ["ana@*"], "dst": ["tag:web"]},
-            **{"routes": ["10.20.7.0/24"], "groups": ["group:data-*"]},
-            **{"ipsets": ["ipset:data-*"], "postures": ["posture:data-*"]},
-            **{"records": ["data-*"], "fields": ["ipv4"]},
-        }
-    },
-    "randomizeClientPort": False,
-    "disableIPv4": False,
-    "OneCGNATRoute": "mac-always",
-    "derpMap": {"a": 1},
-}
-
-GENERATED: World = {
-    "generated": {"by": "okta", "source": "acme.okta.com", "at": "2026-01-01"},
-    "hosts": {"scanner": "10.20.0.10"},
-}
-
-DEFAULTS: World = {
-    "deviceDefaults": {
-        **{"owner": "ana@acme.com", "delivery": "ssh", "disabled": False},
-        "ssh": {"host": "198.51.100.8", "port": 22, "user": "tailgit", "via": "outside"},
-        **{"expires": "2030-01-31", "exitNode": False, "useExitNode": "gw-1"},
-        **{"relay": False, "gateway": "gw-1", "mailbox": False, "site": "fra"},
-        **{"attributes": {"custom:tier": 1}, "lan": ["192.168.1.21:51820"]},
-        **{"mtu": 1380, "labels": {"rack": "b12"}, "protect": True},
-        **{"description": "as always", "services": {"a": 1}, "listenPort": 51821},
-    },
-    "devices": {"ana-desk": {}},
-}
-DEFAULTS["deviceDefaults"]["ssh"]["hostKey"] = SSH_KEY
+"""A tailnet in which each field says something, file by file."""
 
 
 def _set(path: str, value: object) -> Callable[[World], None]:
@@ -211,14 +66,44 @@ def _tunnel(section: str, name: str) -> Callable[[World], None]:
     return change
 
 
+def _disabled(world: World) -> None:
+    world["users"]["ben@acme.com"]["disabled"] = True
+
+
+def _unchecked(world: World) -> None:
+    world["ssh"][0]["action"] = "accept"
+    del world["ssh"][0]["checkPeriod"]
+
+
 BY_HAND: dict[str, Callable[[World], None]] = {
     "tailnet.controller.outside": _outside,
     "deviceDefaults.tags": _tagged,
     "devices.*.ssh.via": _tunnel("devices", "web-1"),
     "deviceDefaults.ssh.via": _tunnel("deviceDefaults", ""),
     "include": _set("include", ["notes/b.yaml"]),
+    "tailnet.ipv4": _set("tailnet.ipv4", "100.64.0.0/11"),
+    "tailnet.ipv6": _set("tailnet.ipv6", "fd5c::/47"),
+    "users.*.disabled": _disabled,
+    "users.*.role": _set("users.*.role", "auditor"),
+    "acls[].srcPosture": _set("acls[].srcPosture", ["posture:b"]),
+    "grants[].srcPosture": _set("grants[].srcPosture", ["posture:b"]),
+    "grants[].via": _set("grants[].via", ["tag:web"]),
+    "dns.records[].type": _set("dns.records[].type", "TXT"),
+    "ssh[].action": _unchecked,
+    "delegations.*.sections": _set("delegations.*.sections", ["hosts", "groups"]),
 }
-"""Fields that can't change alone: another must go with them."""
+"""Fields that can't change alone, or take what no list of texts has."""
+
+HOLDS_ANYWAY = {
+    *(f"{section}.disabled" for section in ("users.*", "devices.*", "acls[]")),
+    *(f"{section}.disabled" for section in ("grants[]", "ssh[]", "deviceDefaults")),
+    *(f"deviceDefaults.{field}" for field in ("exitNode", "relay", "mailbox")),
+    *(f"{section}.delivery" for section in ("devices.*", "deviceDefaults")),
+    *(f"devices.*.ssh.{field}" for field in ("host", "port", "user", "via")),
+    *(f"deviceDefaults.ssh.{field}" for field in ("port", "user", "via")),
+    *("acls[].srcPosture", "sshTests[].accept", "grants[].via"),
+}
+"""Fields that say in this tailnet what would hold without them."""
 
 NOT_LOADED = {"guardrails": "a revision with it is not valid yet"}
 """Fields that no valid revision has; they are compared all the same."""
@@ -237,9 +122,7 @@ def _files(folder: Path, worlds: dict[str, World]) -> Path:
 def _worlds() -> dict[str, World]:
     return copy.deepcopy(
         {
-            "tailnet.yaml": WORLD,
-            "generated.json": GENERATED,
-            "defaults.yaml": DEFAULTS,
+            **WORLDS,
             "teams/data.yaml": {"hosts": {"data-x": "10.20.7.5"}},
             "notes/a.yaml": {"hosts": {"nobody": "10.20.0.11"}},
             "notes/b.yaml": {"hosts": {"nobody": "10.20.0.11"}},
@@ -296,13 +179,13 @@ def _compared(before: Path, after: Path) -> Compared | None:
 
 def _valid(
     before: Path, tmp_path: Path, candidates: Iterator[dict[str, World]]
-) -> Iterator[tuple[Compared, dict[str, World]]]:
+) -> Iterator[Compared]:
     for number, worlds in enumerate(candidates):
         folder = tmp_path / str(number)
         found = _compared(before, _files(folder, worlds))
         shutil.rmtree(folder)
         if found is not None:
-            yield found, worlds
+            yield found
 
 
 def test_the_world_is_valid_and_the_same_as_itself(before: Path) -> None:
@@ -317,10 +200,10 @@ def test_each_field_is_named_or_means_nothing(
     path: str, before: Path, tmp_path: Path
 ) -> None:
     """Another value is named with a place in the file that says it."""
-    if path == "tailnet.format" or path == "acls[].action":
+    if path in ("tailnet.format", "acls[].action"):
         assert path in MEANS_NOTHING  # it has one value
         return
-    found, _ = next(_valid(before, tmp_path, _changes(path)), (None, None))
+    found = next(_valid(before, tmp_path, _changes(path)), None)
     assert found is not None, "no other value is valid: put an example in BY_HAND"
     assert found.is_noop == _is_nothing(path), path
     if not _is_nothing(path):
@@ -330,24 +213,34 @@ def test_each_field_is_named_or_means_nothing(
 @pytest.mark.parametrize("path", [each for each in LEAVES if each not in NOT_LOADED])
 def test_each_field_that_goes_is_named(path: str, before: Path, tmp_path: Path) -> None:
     """A field that may be absent is named when it is taken out, if it said anything."""
-    for found, worlds in _valid(before, tmp_path, _removals(path)):
-        said = _is_nothing(path) or _is_default(path, worlds)
-        assert found.is_noop == said, path
+    for found in _valid(before, tmp_path, _removals(path)):
+        assert found.is_noop == (_is_nothing(path) or path in HOLDS_ANYWAY), path
 
 
-_DEFAULTS = {
-    **dict.fromkeys(
-        ("disabled", "delivery", "port", "user", "via", "host", "exitNode", "relay"), ""
-    ),
-    "mailbox": "",
-}
+@pytest.mark.parametrize("path", sorted(NOT_LOADED))
+def test_what_no_valid_revision_has_is_compared_too(path: str, tmp_path: Path) -> None:
+    """A section to come is named before it is taken anywhere."""
+    sides = []
+    for number, value in enumerate((["one", "two"], ["one"])):
+        worlds = _worlds()
+        worlds["tailnet.yaml"][path] = value
+        loaded = load(_files(tmp_path / str(number), worlds))
+        assert {each.code for each in loaded.findings if each.is_error} <= {"not-yet"}
+        tailnet = loaded.tailnet or loaded.partial
+        assert tailnet is not None
+        assert loaded.sections is not None
+        sides.append(Side(tailnet, loaded.sections))
+    (line,) = trust_difference(*sides).lines
+    assert (line.kind, line.name, line.weight) == ("guardrail-removed", "two", "danger")
 
 
-def _is_default(path: str, worlds: dict[str, World]) -> bool:
-    """Whether the world says what holds without the field as well."""
-    del worlds
-    last = path.rpartition(".")[2]
-    return last in _DEFAULTS and path != "devices.*.exitNode"
+def test_what_means_nothing_is_a_field_with_a_reason() -> None:
+    """The list holds fields that exist, each with a sentence, and stays short."""
+    assert set(MEANS_NOTHING) <= set(LEAVES)
+    assert all(len(reason) > 10 for reason in MEANS_NOTHING.values())
+    assert len(MEANS_NOTHING) < 10
+    assert set(BY_HAND) <= set(LEAVES)
+    assert set(LEAVES) >= HOLDS_ANYWAY
 
 
 def _is_nothing(path: str) -> bool:
