@@ -39,7 +39,7 @@ def diff(
     ] = False,
     repo: Repo = Path(),
 ) -> Exit:
-    """Say who gains and who loses access to what, and whom one trusts now.
+    """Say who gains and who loses access to what.
 
     BASE and HEAD are compared by what they let happen, not by their text: a rule
     written differently that means the same makes no difference. Each line has the place

@@ -36,10 +36,10 @@ def trust_verdict(change: TrustChange) -> str:
         return said
     if total == 1:
         return f"{said}, a danger"
-    one = "one of them a danger"
-    return (
-        f"{said}, {one if change.dangers == 1 else f'{change.dangers} of them dangers'}"
-    )
+    if change.dangers == total:
+        return f"{said}, all of them dangers"
+    few = "a danger" if change.dangers == 1 else "dangers"
+    return f"{said}, {'one' if change.dangers == 1 else change.dangers} of them {few}"
 
 
 def _line(line: TrustLine) -> Iterator[str]:
