@@ -76,7 +76,7 @@ def test_two_folders(repo: Path, tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_no_change_is_said_of_both_halves_alone(repo: Path, capsys: Capture) -> None:
-    """A remark changes nothing; a key changes no access, and that never stands alone."""
+    """A remark changes nothing; a key changes no access: that never stands alone."""
     add(repo, "# nothing\n")
     out = said(capsys, "HEAD", "--repo", str(repo))
     assert out.splitlines()[2:] == ["No change."]
@@ -159,6 +159,57 @@ def test_tailnets_come_and_go(repo: Path, capsys: Capture) -> None:
     out = said(capsys, "HEAD", "HEAD~1", "--repo", str(repo))
     assert "in lab, the tailnet is removed" in out
     assert "- group:data-team -> tag:db  tcp/5432" in out
+
+
+def test_a_branch_that_is_behind_takes_nothing_back(
+    repo: Path, capsys: Capture
+) -> None:
+    """What others have merged meanwhile is none of this branch's changes; files and
+    refs stay as they are."""
+    git(repo, "checkout", "-qb", "mine")
+    devices = (repo / "devices.yaml").read_text()
+    (repo / "devices.yaml").write_text(f"# mine\n{devices}")
+    swap_key(repo)
+    git(repo, "commit", "-qam", "mine")
+    git(repo, "checkout", "-q", "main")
+    add(repo, GRANT)
+    git(repo, "commit", "-qam", "theirs")
+    flags = ["main", "mine", "--repo", str(repo)]
+    assert "- ana@acme.com -> tag:db  tcp/22" in said(capsys, *flags)
+    out = said(capsys, *flags, "--as-merged")
+    assert ", once merged\n" in out
+    assert "No change in access; 1 change in trust, a danger." in out
+    done = subprocess.run(
+        ["git", "-C", str(repo), "status", "--porcelain"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
+
+
+def test_a_conflict_is_an_error_that_names_the_files(
+    repo: Path, capsys: Capture
+) -> None:
+    """Nobody knows what will be merged, so nothing is said about it."""
+    git(repo, "checkout", "-qb", "mine")
+    add(repo, GRANT)
+    git(repo, "commit", "-qam", "mine")
+    git(repo, "checkout", "-q", "main")
+    add(repo, GRANT.replace("tcp:22", "tcp:23"))
+    git(repo, "commit", "-qam", "theirs")
+    flags = ["--repo", str(repo), "--as-merged"]
+    assert run(["diff", "main", "mine", *flags]) == Exit.FAILED
+    said_ = capsys.readouterr().err
+    assert "`mine` can't be merged into `main`: both change `policy.yaml`" in said_
+    assert "leave --as-merged out" in said_
+
+
+def test_only_revisions_can_be_merged(repo: Path, capsys: Capture) -> None:
+    """Files that nobody committed are nothing that git could merge."""
+    flags = ["--repo", str(repo), "--as-merged"]
+    assert run(["diff", "main", *flags]) == Exit.USAGE
+    assert "name two revisions" in capsys.readouterr().err
 
 
 def test_json_is_as_its_schema_says(repo: Path, capsys: Capture) -> None:

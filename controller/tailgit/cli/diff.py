@@ -37,6 +37,10 @@ def diff(
         bool,
         typer.Option("--detailed-exitcode", help="Exit 2 if anything changes."),
     ] = False,
+    as_merged: Annotated[
+        bool,
+        typer.Option("--as-merged", help="Merge HEAD into BASE first, in memory."),
+    ] = False,
     repo: Repo = Path(),
 ) -> Exit:
     """Say who gains and who loses access to what.
@@ -51,18 +55,21 @@ def diff(
     to look at first. "No change." is said only where neither half changes.
     Git alone is asked, no node and no secret.
 
+    --as-merged compares BASE with what it becomes once HEAD is merged, so that a branch
+    that is behind does not seem to take back what others did. A conflict is an error.
+
     Where there is but a policy.hujson, two devices stand for each name of the change.
     A folder that is also the name of a revision is written `./NAME`.
 
     \b
     Examples:
       tailgit diff HEAD
-      tailgit diff origin/main HEAD
+      tailgit diff origin/main HEAD --as-merged
       tailgit diff v1.4 v1.5 --repo infra --format json
       tailgit diff main --detailed-exitcode
       tailgit diff ./before ./after
     """
-    report = diff_of(base, head, repo, at)
+    report = diff_of(base, head, repo, at, as_merged=as_merged)
     if output == "json":
         from tailgit.report.access_change_json import as_json
 
@@ -88,13 +95,16 @@ class _Side:
         return None if root is None else load_from(self.source, root)
 
 
-def diff_of(base: str, head: str | None, repo: Path, at: str | None) -> ChangeReport:
+def diff_of(
+    base: str, head: str | None, repo: Path, at: str | None, *, as_merged: bool = False
+) -> ChangeReport:
     """What changes between two sides, tailnet by tailnet."""
     from tailgit.cli.surroundings import surroundings
     from tailgit.report.access_change import ChangeReport
 
     now = surroundings(at).now
-    one, other = _side(base, repo), _side(head, repo)
+    one = _side(base, repo)
+    other = _merged(base, head, repo) if as_merged else _side(head, repo)
     keys = sorted(one.roots.keys() | other.roots.keys())
     if not keys:
         raise SourceError(
@@ -109,7 +119,23 @@ def diff_of(base: str, head: str | None, repo: Path, at: str | None) -> ChangeRe
     compared = tuple(
         _compared(key, one.load(key), other.load(key), now) for key in keys
     )
-    return ChangeReport(compared, one.source.commit, other.source.commit)
+    commits = one.source.commit, other.source.commit
+    return ChangeReport(compared, *commits, as_merged=as_merged)
+
+
+def _merged(base: str, head: str | None, repo: Path) -> _Side:
+    from tailgit.load import Repo as Git
+    from tailgit.load.merging import merged
+    from tailgit.load.source import every_root, open_source
+
+    if head is None or _is_folder(base, repo) or _is_folder(head, repo):
+        raise UsageError(
+            "--as-merged merges one revision into another",
+            "name two revisions: tailgit diff origin/main HEAD --as-merged",
+        )
+    _, folder = open_source(repo, base)
+    source = merged(Git(repo), base, head)
+    return _Side(source, {root: root for root in every_root(source, folder)})
 
 
 def _side(text: str | None, repo: Path) -> _Side:

@@ -56,6 +56,7 @@ class ChangeReport:
     tailnets: tuple[Compared, ...]
     base: str | None = None
     head: str | None = None
+    as_merged: bool = False
 
     @property
     def is_noop(self) -> bool:
@@ -73,6 +74,8 @@ def _block(report: ChangeReport, each: Compared) -> list[str]:
     head = f"{each.name}: {_commit(report.base)} -> {_commit(report.head)}"
     if each.root and len(report.tailnets) > 1:
         head += f"  in {each.root}"
+    if report.as_merged:
+        head += ", once merged"
     notes = [] if each.was else ["a new tailnet"]
     notes += [] if each.is_ else ["the tailnet is removed"]
     lines = [f"{head}{''.join(f', {note}' for note in notes)}", ""]

@@ -24,6 +24,7 @@ def as_json(report: ChangeReport) -> str:
         "format_version": FORMAT_VERSION,
         "base": report.base,
         "head": report.head,
+        "as_merged": report.as_merged,
         "tailnets": [_tailnet(each) for each in report.tailnets],
         "access": {
             "noop": all(each.change.is_noop for each in report.tailnets),
