@@ -75,17 +75,39 @@ def test_two_folders(repo: Path, tmp_path: Path, capsys: Capture) -> None:
     assert "+ ana@acme.com -> tag:db  tcp/22" in out
 
 
-def test_no_change_says_what_was_compared(repo: Path, capsys: Capture) -> None:
-    """A remark and a key change no access; nobody may take that for a verdict on it."""
+def test_no_change_is_said_of_both_halves_alone(repo: Path, capsys: Capture) -> None:
+    """A remark changes nothing; a key changes no access: that never stands alone."""
     add(repo, "# nothing\n")
-    devices = (repo / "devices.yaml").read_text()
-    key = "6Zg1fQ0o3Pqj4m0sO5GmVbq5tGgRUuTzvKyJ0uUoY1E="
-    other = "6naMHJ82eek3e9rcZNfgvkTTrATbytdgHSECIAQ7XDw="
-    (repo / "devices.yaml").write_text(devices.replace(key, other))
+    out = said(capsys, "HEAD", "--repo", str(repo))
+    assert out.splitlines()[2:] == ["No change."]
+    swap_key(repo)
     out = said(capsys, "HEAD", "--repo", str(repo))
     lines = out.splitlines()
-    assert lines[2:4] == ["No change in access.", ""]
-    assert lines[4].startswith("Only access is compared: not ssh rules")
+    assert lines[2] == "No change in access; 1 change in trust, a danger."
+    assert lines[4] == "Devices"
+    assert lines[5] == (
+        "  ! db-1  key 6Zg1…Y1E= -> 6naM…XDw=, which no nextPublicKey announced"
+        "  devices.yaml:4"
+    )
+
+
+def swap_key(folder: Path) -> None:
+    devices = (folder / "devices.yaml").read_text()
+    key = "6Zg1fQ0o3Pqj4m0sO5GmVbq5tGgRUuTzvKyJ0uUoY1E="
+    other = "6naMHJ82eek3e9rcZNfgvkTTrATbytdgHSECIAQ7XDw="
+    assert key in devices
+    (folder / "devices.yaml").write_text(devices.replace(key, other))
+
+
+def test_trust_alone_counts_for_the_exit_code(repo: Path, capsys: Capture) -> None:
+    """A pipeline that stops at changes stops at a new key, too."""
+    swap_key(repo)
+    flags = ["--repo", str(repo), "--detailed-exitcode"]
+    assert run(["diff", "HEAD", *flags]) == Exit.CHANGES
+    assert run(["diff", "HEAD", *flags, "--format", "json"]) == Exit.CHANGES
+    document = json.loads(capsys.readouterr().out.split("\n{", 1)[1].join(("{", "")))
+    assert document["access"]["noop"] is True
+    assert document["trust"]["noop"] is False
 
 
 @pytest.mark.parametrize(
@@ -131,12 +153,63 @@ def test_tailnets_come_and_go(repo: Path, capsys: Capture) -> None:
     assert new.startswith("lab: ")
     assert "in lab, a new tailnet" in new
     assert "+ group:data-team -> tag:db  tcp/5432" in new
-    assert "in prod\n\nNo change in access." in same
+    assert "in prod\n\nNo change." in same
     git(repo, "add", "-A")
     git(repo, "commit", "-qm", "lab")
     out = said(capsys, "HEAD", "HEAD~1", "--repo", str(repo))
     assert "in lab, the tailnet is removed" in out
     assert "- group:data-team -> tag:db  tcp/5432" in out
+
+
+def test_a_branch_that_is_behind_takes_nothing_back(
+    repo: Path, capsys: Capture
+) -> None:
+    """What others have merged meanwhile is none of this branch's changes; files and
+    refs stay as they are."""
+    git(repo, "checkout", "-qb", "mine")
+    devices = (repo / "devices.yaml").read_text()
+    (repo / "devices.yaml").write_text(f"# mine\n{devices}")
+    swap_key(repo)
+    git(repo, "commit", "-qam", "mine")
+    git(repo, "checkout", "-q", "main")
+    add(repo, GRANT)
+    git(repo, "commit", "-qam", "theirs")
+    flags = ["main", "mine", "--repo", str(repo)]
+    assert "- ana@acme.com -> tag:db  tcp/22" in said(capsys, *flags)
+    out = said(capsys, *flags, "--as-merged")
+    assert ", once merged\n" in out
+    assert "No change in access; 1 change in trust, a danger." in out
+    done = subprocess.run(
+        ["git", "-C", str(repo), "status", "--porcelain"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
+
+
+def test_a_conflict_is_an_error_that_names_the_files(
+    repo: Path, capsys: Capture
+) -> None:
+    """Nobody knows what will be merged, so nothing is said about it."""
+    git(repo, "checkout", "-qb", "mine")
+    add(repo, GRANT)
+    git(repo, "commit", "-qam", "mine")
+    git(repo, "checkout", "-q", "main")
+    add(repo, GRANT.replace("tcp:22", "tcp:23"))
+    git(repo, "commit", "-qam", "theirs")
+    flags = ["--repo", str(repo), "--as-merged"]
+    assert run(["diff", "main", "mine", *flags]) == Exit.FAILED
+    said_ = capsys.readouterr().err
+    assert "`mine` can't be merged into `main`: both change `policy.yaml`" in said_
+    assert "leave --as-merged out" in said_
+
+
+def test_only_revisions_can_be_merged(repo: Path, capsys: Capture) -> None:
+    """Files that nobody committed are nothing that git could merge."""
+    flags = ["--repo", str(repo), "--as-merged"]
+    assert run(["diff", "main", *flags]) == Exit.USAGE
+    assert "name two revisions" in capsys.readouterr().err
 
 
 def test_json_is_as_its_schema_says(repo: Path, capsys: Capture) -> None:
@@ -190,7 +263,7 @@ def test_a_policy_alone_is_enough(tmp_path: Path, capsys: Capture) -> None:
     assert "policy.hujson:4 (host office changed)" in out
     assert "No devices here: two stand for each name that the change is about." in out
     file.write_text("// a remark\n" + OLD_POLICY)
-    assert "No change in access." in said(capsys, "HEAD", "--repo", str(tmp_path))
+    assert "\n\nNo change.\n" in said(capsys, "HEAD", "--repo", str(tmp_path))
 
 
 def test_text_from_the_repository_is_escaped(repo: Path, capsys: Capture) -> None:
@@ -212,14 +285,20 @@ SSH = (
 @pytest.mark.parametrize(
     ("before", "after", "said_of"),
     [
-        (SSH, SSH.replace("[ana]", "[ana, root]"), "ssh rules"),
+        (
+            *(SSH, SSH.replace("[ana]", "[ana, root]")),
+            "new ssh rule: accept group:data-team -> tag:db as ana, root",
+        ),
         (SSH, SSH + "# a remark\n", ""),
         (
             "grants: [{src: [ana@acme.com], dst: [tag:db], app: {x.com/cap: [{}]}}]\n",
             "",
-            "app grants",
+            "capability removed: ana@acme.com -> tag:db x.com/cap {}",
         ),
-        ("", "nodeAttrs: [{target: [tag:db], attr: [funnel]}]\n", "node attributes"),
+        (
+            *("", "nodeAttrs: [{target: [tag:db], attr: [funnel]}]\n"),
+            "new node attributes: tag:db have funnel",
+        ),
     ],
 )
 def test_what_is_not_compared_is_named_where_it_changes(
@@ -231,7 +310,6 @@ def test_what_is_not_compared_is_named_where_it_changes(
     git(repo, "commit", "-qm", "more")
     (repo / "more.yaml").write_text(after or "hosts: {}\n")
     out = said(capsys, "HEAD", "--repo", str(repo))
-    assert "No change in access." in out
-    line = f"! Changed as well, and not compared: {said_of}."
-    assert (line in out) == bool(said_of)
-    assert ("Changed as well" in out) == bool(said_of)
+    assert said_of in out
+    assert ("No change in access; " in out) == bool(said_of)
+    assert ("No change." in out) != bool(said_of)

@@ -37,6 +37,10 @@ def diff(
         bool,
         typer.Option("--detailed-exitcode", help="Exit 2 if anything changes."),
     ] = False,
+    as_merged: Annotated[
+        bool,
+        typer.Option("--as-merged", help="Merge HEAD into BASE first, in memory."),
+    ] = False,
     repo: Repo = Path(),
 ) -> Exit:
     """Say who gains and who loses access to what.
@@ -45,7 +49,14 @@ def diff(
     written differently that means the same makes no difference. Each line has the place
     that caused it, also where that is a group, a tag, a host, a posture, a route, an
     expiry or a device far from the rule. "no device yet" is a line for devices to come.
+
+    Then what stands behind the names, whoever reaches them: keys, host keys, owners,
+    addresses, resolvers, records, approvers, tests, delegations and so on. `!` is what
+    to look at first. "No change." is said only where neither half changes.
     Git alone is asked, no node and no secret.
+
+    --as-merged compares BASE with what it becomes once HEAD is merged, so that a branch
+    that is behind does not seem to take back what others did. A conflict is an error.
 
     Where there is but a policy.hujson, two devices stand for each name of the change.
     A folder that is also the name of a revision is written `./NAME`.
@@ -53,12 +64,12 @@ def diff(
     \b
     Examples:
       tailgit diff HEAD
-      tailgit diff origin/main HEAD
+      tailgit diff origin/main HEAD --as-merged
       tailgit diff v1.4 v1.5 --repo infra --format json
       tailgit diff main --detailed-exitcode
       tailgit diff ./before ./after
     """
-    report = _report(base, head, repo, at)
+    report = diff_of(base, head, repo, at, as_merged=as_merged)
     if output == "json":
         from tailgit.report.access_change_json import as_json
 
@@ -84,12 +95,16 @@ class _Side:
         return None if root is None else load_from(self.source, root)
 
 
-def _report(base: str, head: str | None, repo: Path, at: str | None) -> ChangeReport:
+def diff_of(
+    base: str, head: str | None, repo: Path, at: str | None, *, as_merged: bool = False
+) -> ChangeReport:
+    """What changes between two sides, tailnet by tailnet."""
     from tailgit.cli.surroundings import surroundings
     from tailgit.report.access_change import ChangeReport
 
     now = surroundings(at).now
-    one, other = _side(base, repo), _side(head, repo)
+    one = _side(base, repo)
+    other = _merged(base, head, repo) if as_merged else _side(head, repo)
     keys = sorted(one.roots.keys() | other.roots.keys())
     if not keys:
         raise SourceError(
@@ -104,7 +119,23 @@ def _report(base: str, head: str | None, repo: Path, at: str | None) -> ChangeRe
     compared = tuple(
         _compared(key, one.load(key), other.load(key), now) for key in keys
     )
-    return ChangeReport(compared, one.source.commit, other.source.commit)
+    commits = one.source.commit, other.source.commit
+    return ChangeReport(compared, *commits, as_merged=as_merged)
+
+
+def _merged(base: str, head: str | None, repo: Path) -> _Side:
+    from tailgit.load import Repo as Git
+    from tailgit.load.merging import merged
+    from tailgit.load.source import every_root, open_source
+
+    if head is None or _is_folder(base, repo) or _is_folder(head, repo):
+        raise UsageError(
+            "--as-merged merges one revision into another",
+            "name two revisions: tailgit diff origin/main HEAD --as-merged",
+        )
+    _, folder = open_source(repo, base)
+    source = merged(Git(repo), base, head)
+    return _Side(source, {root: root for root in every_root(source, folder)})
 
 
 def _side(text: str | None, repo: Path) -> _Side:
@@ -144,6 +175,7 @@ def _compared(
 ) -> Compared:
     from tailgit.report.access_change import Compared
     from tailgit.review.access import difference
+    from tailgit.review.trust import Side, trust_difference
 
     # What was loaded stays until the end; looking through it again and again costs.
     gc.freeze()
@@ -154,10 +186,15 @@ def _compared(
     # A tailnet that is not there lets nothing happen.
     nothing = replace(known, devices={}, rules=(), users={}, groups={})
     change = difference(old or nothing, new or nothing, now)
+    sides = [None if each is None else Side.of(each) for each in (one, other)]
+    some = sides[1] or sides[0]
+    assert some is not None
+    before, after = (each or some.emptied() for each in sides)
     return Compared(
         key,
         known.name,
         change,
+        trust_difference(before, after, change.others),
         was=old is not None,
         is_=new is not None,
         is_alone=all(each is None or each.is_bare for each in (old, new)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tailgit.load.bare import bare_policy
@@ -36,6 +36,7 @@ class Loaded:
     `partial` is what could be built in spite of errors, where every file could be
     read: good for finding more of them (`check.examine`) and for nothing else. Unless
     it is `whole`, it lacks what is written, so nobody may say that something is absent.
+    `sections` is what the files say themselves, for what a `Tailnet` does not hold.
     """
 
     tailnet: Tailnet | None
@@ -44,6 +45,7 @@ class Loaded:
     commit: str | None
     partial: Tailnet | None = None
     whole: bool = True
+    sections: Sections | None = field(default=None, compare=False, repr=False)
 
 
 def load(path: Path, revision: str | None = None) -> Loaded:
@@ -89,6 +91,7 @@ def load_from(source: Source, root: str) -> Loaded:
         commit=source.commit,
         partial=tailnet if failed and sections.complete else None,
         whole=sections.whole,
+        sections=sections,
     )
 
 

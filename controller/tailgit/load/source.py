@@ -134,12 +134,12 @@ def _entry(path: str, status: os.stat_result) -> Entry:
 
 
 class Revision:
-    """The files of one commit, from git's object store."""
+    """The files of one commit, from git's object store; of another `tree` if said."""
 
-    def __init__(self, repo: Repo, commit: str) -> None:
+    def __init__(self, repo: Repo, commit: str, tree: str = "") -> None:
         self.commit: str | None = commit
         self._repo = repo
-        self._tree = {entry.path: entry for entry in repo.tree(commit)}
+        self._tree = {entry.path: entry for entry in repo.tree(tree or commit)}
         self._entries = sorted(
             (
                 Entry(

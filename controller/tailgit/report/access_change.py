@@ -1,4 +1,4 @@
-"""The access difference as text: who gains or loses what, and the line that did it.
+"""A difference as text: who gains or loses what by which line, and then trust.
 
 A line for each party and destination with its sign, where it comes from on the right,
 and below it who that is in devices. Nothing is worked out here, and no line is left
@@ -9,30 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 
 from tailgit.access.deadlines import Until
 from tailgit.access.parties import Party
 from tailgit.model.deadline import deadline_text
 from tailgit.model.ports import ALL, ICMP, ICMPV6, NAMES, TCP, UDP, Ports
 from tailgit.model.text import shown
+from tailgit.report.columns import headed, wrapped
 from tailgit.report.parties import MOST_NAMES, count, device_name, listed, subnet_text
+from tailgit.report.trust_change import trust_sections, trust_verdict
 from tailgit.review.access import AccessChange
 from tailgit.review.causes import COMES_OR_GOES, Cause
 from tailgit.review.counting import Counts
 from tailgit.review.keeps import Kept
 from tailgit.review.lines import ChangedLine
+from tailgit.review.trust import TrustChange
 
-WIDTH = 100
-_CAUSE_AT = 60
 _MOST_CAUSES = 3
 _MOST_KEPT = 8
-
-ONLY_ACCESS = (
-    "Only access is compared: not ssh rules, app grants, keys, names or owners."
-)
-"""Said under every result, so that nobody takes it for a verdict on the rest."""
-
 
 NO_DEVICE = "no device yet"
 
@@ -44,9 +38,15 @@ class Compared:
     root: str
     name: str
     change: AccessChange
+    trust: TrustChange
     was: bool = True
     is_: bool = True
     is_alone: bool = False
+
+    @property
+    def is_noop(self) -> bool:
+        """Whether neither half changes: nobody's access, and nothing behind a name."""
+        return self.change.is_noop and self.trust.is_noop and self.was and self.is_
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +56,36 @@ class ChangeReport:
     tailnets: tuple[Compared, ...]
     base: str | None = None
     head: str | None = None
+    as_merged: bool = False
 
     @property
     def is_noop(self) -> bool:
-        return all(each.change.is_noop for each in self.tailnets)
+        """Whether neither access nor trust changes in any tailnet."""
+        return all(each.is_noop for each in self.tailnets)
 
 
 def as_text(report: ChangeReport) -> str:
     blocks = [_block(report, each) for each in report.tailnets]
     lines = [line for block in blocks for line in (*block, "")]
-    return "\n".join(map(shown, (*lines, ONLY_ACCESS)))
+    return "\n".join(map(shown, lines[:-1]))
 
 
 def _block(report: ChangeReport, each: Compared) -> list[str]:
     head = f"{each.name}: {_commit(report.base)} -> {_commit(report.head)}"
     if each.root and len(report.tailnets) > 1:
         head += f"  in {each.root}"
+    if report.as_merged:
+        head += ", once merged"
     notes = [] if each.was else ["a new tailnet"]
     notes += [] if each.is_ else ["the tailnet is removed"]
     lines = [f"{head}{''.join(f', {note}' for note in notes)}", ""]
     change = each.change
+    if each.is_noop:
+        return [*lines, "No change."]
     if change.is_noop:
-        return [*lines, "No change in access.", *_others(change)]
+        # Half a verdict would be taken for the whole one.
+        lines.append(f"No change in access; {trust_verdict(each.trust)}.")
+        return [*lines, *trust_sections(each.trust)]
     lines.append("Access")
     for sign, some in (("+", change.gained), ("-", change.lost)):
         entries = _entries(sign, [line for line in some if not line.is_implied])
@@ -85,13 +93,10 @@ def _block(report: ChangeReport, each: Compared) -> list[str]:
         lines += [e for e in entries if not (each.is_alone and e.strip() == NO_DEVICE)]
     for kept in change.kept:
         lines += _kept(kept)
-    lines += ["", *(f"  {line}" for line in (*_sums(change, each), *_others(change)))]
-    return lines
-
-
-def _others(change: AccessChange) -> Iterator[str]:
-    if change.others:
-        yield f"! Changed as well, and not compared: {', '.join(change.others)}."
+    verdict = trust_verdict(each.trust)
+    sums = (*_sums(change, each), f"{verdict[0].upper()}{verdict[1:]}.")
+    lines += ["", *(f"  {line}" for line in sums)]
+    return [*lines, *trust_sections(each.trust)]
 
 
 def _commit(commit: str | None) -> str:
@@ -142,10 +147,10 @@ def _parts(sign: str, lines: Sequence[ChangedLine]) -> Iterator[str]:
     yield f"      of that, what {also}:"
     for line in lines:
         what = f"{_name(line.src)} -> {_name(line.dst)}  {_ports(line)}"
-        yield from _wrapped(what, "      ", "          ")
+        yield from wrapped(what, "      ", "          ")
         detail = _who(line)
         if detail:
-            yield from _wrapped(detail, "          ")
+            yield from wrapped(detail, "          ")
 
 
 def _is_about_itself(line: ChangedLine) -> bool:
@@ -161,7 +166,7 @@ def _entry(sign: str, line: ChangedLine) -> Iterator[str]:
     yield from _headed(sign, what, line.causes)
     detail = _who(line)
     if detail:
-        yield from _wrapped(detail, "      ")
+        yield from wrapped(detail, "      ")
 
 
 def _joined(sign: str, lines: Sequence[ChangedLine]) -> Iterator[str]:
@@ -170,30 +175,11 @@ def _joined(sign: str, lines: Sequence[ChangedLine]) -> Iterator[str]:
 
 
 def _headed(sign: str, what: str, causes: Sequence[Cause]) -> Iterator[str]:
-    """A line with what caused it on the right, or below where it is too long."""
+    """A line with what caused it."""
     said = [_cause(each) for each in causes[:_MOST_CAUSES]]
     if len(causes) > _MOST_CAUSES:
         said.append(f"and {count(len(causes) - _MOST_CAUSES, 'more cause')}")
-    head = f"  {sign} {shown(what)}"
-    first = shown(said[0]) if said else ""
-    column = max(_CAUSE_AT, len(head) + 2)
-    if len(said) == 1 and column + len(first) <= WIDTH:
-        yield f"{head:<{column}}{first}"
-        return
-    yield from _wrapped(what, f"  {sign} ", "      ")
-    for each in said:
-        yield from _wrapped(each, " " * 8)
-
-
-def _wrapped(text: str, first: str, rest: str = "") -> list[str]:
-    return wrap(
-        shown(text),
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=rest or first,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return headed(sign, what, said)
 
 
 def _cause(cause: Cause) -> str:
@@ -289,7 +275,7 @@ def _kept(kept: Kept) -> Iterator[str]:
     ]
     if len(kept.lines) > _MOST_KEPT:
         said.append(f"and {len(kept.lines) - _MOST_KEPT} more")
-    yield from _wrapped(f"{kept.who} keeps {'; '.join(said)}", "  = ", "      ")
+    yield from wrapped(f"{kept.who} keeps {'; '.join(said)}", "  = ", "      ")
 
 
 def _through(names: Iterable[str], who: str) -> str:

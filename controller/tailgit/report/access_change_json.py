@@ -1,4 +1,4 @@
-"""The access difference as JSON for programs: whole, and in the schema's own words."""
+"""A difference as JSON for programs, access and trust, in the schema's own words."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from tailgit.report.access_change import ChangeReport, Compared, ports_words
 from tailgit.review.causes import Cause
 from tailgit.review.keeps import Kept
 from tailgit.review.lines import ChangedLine
+from tailgit.review.standing import TrustLine
 
 FORMAT_VERSION = 1
 
 
 def as_json(report: ChangeReport) -> str:
-    """One document; `access.noop` says whether nothing changes in any tailnet."""
+    """One document; nothing changes if `access.noop` and `trust.noop` are both so."""
     document: dict[str, object] = {
         "format_version": FORMAT_VERSION,
         "base": report.base,
         "head": report.head,
+        "as_merged": report.as_merged,
         "tailnets": [_tailnet(each) for each in report.tailnets],
         "access": {
-            "noop": report.is_noop,
+            "noop": all(each.change.is_noop for each in report.tailnets),
             "gained": list(_lines(report, gained=True)),
             "lost": list(_lines(report, gained=False)),
             "not_compared": sorted(
@@ -37,8 +39,33 @@ def as_json(report: ChangeReport) -> str:
                 for kept in each.change.kept
             ],
         },
+        "trust": {
+            "noop": all(each.trust.is_noop for each in report.tailnets),
+            "changes": [
+                {"root": shown(each.root), **_trust(line)}
+                for each in report.tailnets
+                for line in each.trust.lines
+            ],
+        },
     }
     return json.dumps(document, indent=2)
+
+
+def _trust(line: TrustLine) -> dict[str, object]:
+    return {
+        "kind": line.kind,
+        "part": line.part.value,
+        "name": shown(line.name),
+        "text": shown(line.text),
+        "change": line.change,
+        "weight": line.weight.value,
+        "before": None if line.was is None else shown(line.was),
+        "after": None if line.now is None else shown(line.now),
+        "file": shown(line.place.file),
+        "line": line.place.line,
+        "column": line.place.column,
+        "side": "base" if line.is_old else "head",
+    }
 
 
 def _tailnet(each: Compared) -> dict[str, object]:
