@@ -298,9 +298,18 @@ def command(ground: Ground, verb: str, *words: str) -> str:
     line = [sys.executable, "-m", "tailgit", verb, "--format", "json", *words]
     line += ["--repo", str(ground.folder / "repo"), "--identity", str(ground.key)]
     line += ["--ssh-config", "none", "--parallel", str(PARALLEL)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        line, env=installed(ground), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, (line, done.returncode, done.stderr[-2000:])
     return done.stdout
+
+
+def installed(ground: Ground) -> dict[str, str]:
+    """An environment in which our modules are compiled, as those of the peers are (pip
+    does that), without files of root in the checkout."""
+    kept = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(ground.folder / "compiled")}
 
 
 def nothing_changed(ground: Ground) -> Round:
@@ -529,6 +538,8 @@ async def warm(ground: Ground) -> None:
         got = await observe_all(fleet, ground.nodes[:1], lambda *_: None)
         await fleet.close()
         if all(isinstance(one, Observed) for one in got.values()):
+            command(ground, "plan")
+            whole_apply(ground)
             return
         await asyncio.sleep(0.1)
     raise RuntimeError(str(got))
