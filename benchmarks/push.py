@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -516,6 +517,7 @@ def main() -> int:
         words = [*apart, "--mount-proc", sys.executable, *sys.argv, "--inside"]
         return subprocess.run(words, check=False).returncode
     os.environ["PYTHONPATH"] = str(HERE / "controller")
+    gc.set_threshold(50_000)  # as tailgit.cli.main does
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["HOME"] = name
