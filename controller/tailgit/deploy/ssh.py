@@ -18,12 +18,10 @@ from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
-    suppress,
 )
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tailgit.deploy.answer import LARGEST
 from tailgit.deploy.destination import Destination
 from tailgit.deploy.failure import cause
 from tailgit.deploy.identity import Identity
@@ -32,13 +30,11 @@ from tailgit.deploy.keychain import Keychain
 from tailgit.deploy.limits import room_for_many
 from tailgit.deploy.sshconfig import Settings, SshConfig, read
 from tailgit.deploy.trust import trust
-from tailgit.errors import BadAnswer, LoginRefused
+from tailgit.errors import LoginRefused
 from tailgit.model.tailnet import Device
 
 if TYPE_CHECKING:
     import asyncssh
-
-STDERR_BYTES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,47 +175,17 @@ class _Connection:
     async def _exec(self, command: str, stdin: bytes) -> Reply:
         import asyncssh
 
-        process = await self._connection.create_process(command, encoding=None)
+        from tailgit.deploy.exchange import Exchange
+
+        exchange = Exchange(self._login.node, stdin)
+        channel, _ = await self._connection.create_session(
+            lambda: exchange, command, encoding=None
+        )
         try:
-            # All three at once: a node may answer before it has read everything, and
-            # a pipe that nobody empties would stop the others.
-            sending = asyncio.create_task(_send(process.stdin, stdin))
-            answer = asyncio.create_task(self._bounded(process.stdout))
-            noise = asyncio.create_task(self._bounded(process.stderr, STDERR_BYTES))
-            try:
-                stdout, stderr = await asyncio.gather(answer, noise)
-                await asyncio.sleep(0)  # for a goodbye that came with the end
-                if self._connection.is_closed():
-                    raise asyncssh.ConnectionLost("")
-                return Reply(stdout, stderr)
-            finally:
-                for task in (sending, answer, noise):
-                    task.cancel()
-                await asyncio.gather(sending, answer, noise, return_exceptions=True)
+            stdout, stderr = await exchange.end()
+            await asyncio.sleep(0)  # for a goodbye that came with the end
+            if self._connection.is_closed():
+                raise asyncssh.ConnectionLost("")
+            return Reply(stdout, stderr)
         finally:
-            process.close()
-
-    async def _bounded(
-        self, stream: asyncssh.SSHReader[bytes], keep: int = LARGEST
-    ) -> bytes:
-        """The first `keep` bytes of a stream that is read to its end."""
-        parts: list[bytes] = []
-        size = 0
-        while chunk := await stream.read(65536):
-            if size < keep:
-                parts.append(chunk)
-            size += len(chunk)
-            if size > LARGEST:
-                raise BadAnswer(
-                    self._login.node, f"it answers with more than {LARGEST} bytes"
-                )
-        return b"".join(parts)[:keep]
-
-
-async def _send(stream: asyncssh.SSHWriter[bytes], data: bytes) -> None:
-    """Write `data` and end the stream; a node that reads no further is no error."""
-    with suppress(BrokenPipeError, ConnectionError):
-        for start in range(0, len(data), 65536):
-            stream.write(data[start : start + 65536])
-            await stream.drain()
-        stream.write_eof()
+            channel.close()

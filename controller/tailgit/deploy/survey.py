@@ -29,9 +29,13 @@ COMPILED_BEFORE = 8
 """How many different older commits are compiled to say what changes against them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Survey:
-    """A plan, what it rests on, and what carries it out."""
+    """A plan, what it rests on, and what carries it out.
+
+    Without a repr: Python makes one of the result of each `Runner.run`, unseen, and
+    this one would hold the files of all nodes, four times.
+    """
 
     plan: Plan
     bundles: Mapping[str, Bundle]
@@ -51,7 +55,9 @@ async def survey(
     repository = Repo(path)
     bundles = compile_tailnet(tailnet)
     applied = applied_of(repository, tailnet.name)
-    known = history(repository, path, sha, [applied] if applied else [], History())
+    own = tailnet, bundles
+    known = History()
+    known = history(repository, path, sha, filter(None, [applied]), known, own)
     leaving = leaving_of(
         known.declared.get(applied), tailnet, known.before.get(applied)
     )
@@ -66,7 +72,7 @@ async def survey(
         if isinstance(one, Observed) and one.record
     }
     before = sorted(records, key=lambda old: (-records[old], old))
-    known = history(repository, path, sha, before, known)
+    known = history(repository, path, sha, before, known, own)
     height = repository.height(applied) if applied and known.lineage else 0
     known = replace(known, applied=applied, height=height)
     farewells = {name: farewell(tailnet, each) for name, each in leaving.items()}
@@ -124,14 +130,23 @@ def history(
     sha: str,
     before: Iterable[str],
     known: History,
+    own: tuple[Tailnet, Mapping[str, Bundle]] | None = None,
 ) -> History:
-    """What git knows of the commits `before`, the newest first, seen from `sha`."""
+    """What git knows of the commits `before`, the newest first, seen from `sha`.
+
+    `own` is what `sha` itself says and compiles to, where that is known already: mostly
+    it is what nodes have.
+    """
     if repository.is_shallow():
         return History(shallow=True)
     lineage = dict(known.lineage)
     bundles, declared = dict(known.before), dict(known.declared)
     for old in before:
         if old in lineage:
+            continue
+        if old == sha and own is not None:
+            lineage[old] = Lineage.ANCESTOR
+            declared[old], bundles[old] = own
             continue
         lineage[old] = lineage_of(repository, old, sha)
         if lineage[old] is Lineage.UNKNOWN or len(bundles) >= COMPILED_BEFORE:

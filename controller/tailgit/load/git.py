@@ -87,6 +87,7 @@ class Repo:
         self._chosen = (f"--git-dir={found}",)
         if top is not None:
             self._chosen += (f"--work-tree={top}",)
+        self._commits: set[str] = set()
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -95,6 +96,8 @@ class Repo:
 
     def resolve(self, revision: str) -> str:
         """The full id of the commit that a revision names."""
+        if revision in self._commits:  # an id always means the same
+            return revision
         if not revision or revision.startswith("-") or not revision.isprintable():
             raise SourceError(
                 f"`{shown(revision)}` is not a revision",
@@ -110,6 +113,7 @@ class Repo:
                 if revision == "HEAD"
                 else "fetch it first, or name another",
             )
+        self._commits.add(sha.strip())
         return sha.strip()
 
     def ref(self, name: str) -> str:
@@ -129,6 +133,10 @@ class Repo:
 
     def is_shallow(self) -> bool:
         """Whether history was cut off by a shallow clone."""
+        return self._is_shallow
+
+    @cached_property
+    def _is_shallow(self) -> bool:
         return self._text("rev-parse", "--is-shallow-repository") == "true"
 
     def identity(self) -> str:

@@ -7,8 +7,9 @@ lines. Bundles come from our own compiler, so their texts are trusted here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tailgit.compile.bundle import Bundle
 
@@ -92,17 +93,28 @@ def _keys(bundle: Bundle) -> list[bytes]:
 
 
 def _lines(what: str, before: bytes, after: bytes) -> Lines:
+    if not before:  # a first generation: a whole fleet of these has much to count
+        return Lines(what, len(_placed(after)), 0)
     old, new = Counter(_placed(before)), Counter(_placed(after))
     return Lines(what, (new - old).total(), (old - new).total())
 
 
-def _placed(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _placed(text: bytes) -> list[tuple[bytes, bytes]]:
     """Each line with the set that it stands in: an address that moves from one set to
     another is a change, although no line is new. An element of a set is a line of its
     own, without the signs around it: the first and the last one that leave change none
     of the others."""
+    found: list[tuple[bytes, bytes]] = []
+    # What is before the first set is in none, in most files everything.
+    outside, mark, sets = text.partition(b"\tset ")
+    if mark and outside and not outside.endswith(b"\n"):
+        outside, mark, sets = b"", b"", text
+    found += [(b"", line) for line in outside.splitlines() if line.strip() != b"}"]
     inside = b""
-    for line in text.splitlines():
+    for line in (mark + sets).splitlines():
+        if inside and line.find(b",") == len(line) - 1 and b"{" not in line:
+            found.append((inside, line[:-1].strip()))  # as most lines of large files
+            continue
         if line.startswith(b"\tset "):
             inside = line
         elif line.startswith(b"\tchain "):
@@ -110,19 +122,24 @@ def _placed(text: bytes) -> Iterator[tuple[bytes, bytes]]:
         bare = line.strip()
         elements = bare.removeprefix(b"elements = {")
         if inside and (elements != bare or bare.endswith((b",", b" }"))):
-            for element in elements.rstrip(b" }").split(b","):
-                if element.strip():
-                    yield inside, element.strip()
+            listed = map(bytes.strip, elements.rstrip(b" }").split(b","))
+            found += [(inside, element) for element in listed if element]
         elif bare != b"}":
-            yield inside, line
+            found.append((inside, line))
+    return found
 
 
 def _peers(
     before: dict[str, bytes], after: dict[str, bytes]
 ) -> tuple[tuple[str, ...], ...]:
     """Names of peers that come, go, stay with other settings and with another key."""
-    old = peers(before.get("wireguard.conf", b""))
-    new = peers(after.get("wireguard.conf", b""))
+    then, now = (
+        _sections(files.get("wireguard.conf", b"")) for files in (before, after)
+    )
+    # Only sections that differ say anything, and mostly those are few.
+    same = set(then).intersection(now)
+    old = _settings(one for one in then if one not in same)
+    new = _settings(one for one in now if one not in same)
     stay = new.keys() & old.keys()
     rekeyed = {n for n in stay if new[n] != old[n] and _keyless(new[n], old[n])}
     return (
@@ -144,11 +161,22 @@ def peers(wireguard: bytes) -> dict[str, tuple[str, ...]]:
 
     The name is the section's comment; one without a comment goes by its key.
     """
-    sections: dict[str, tuple[str, ...]] = {}
-    for section in wireguard.decode().split("[Peer]\n")[1:]:
-        lines = [line.strip() for line in section.splitlines() if line.strip()]
-        names = [line[1:].strip() for line in lines if line.startswith("#")]
-        settings = tuple(line for line in lines if not line.startswith("#"))
-        keys = [line for line in settings if line.startswith("PublicKey")]
-        sections[(names or keys or ["?"])[0]] = settings
-    return sections
+    return _settings(_sections(wireguard))
+
+
+def _sections(wireguard: bytes) -> list[str]:
+    return wireguard.decode().split("[Peer]\n")[1:]
+
+
+def _settings(sections: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    return dict(map(_peer, sections))
+
+
+@lru_cache(maxsize=8192)
+def _peer(section: str) -> tuple[str, tuple[str, ...]]:
+    """The name in one section, and its settings; a peer stands in many files alike."""
+    lines = [line.strip() for line in section.splitlines() if line.strip()]
+    names = [line[1:].strip() for line in lines if line.startswith("#")]
+    settings = tuple(line for line in lines if not line.startswith("#"))
+    keys = [line for line in settings if line.startswith("PublicKey")]
+    return (names or keys or ["?"])[0], settings

@@ -8,7 +8,7 @@ git does not know refuses the whole apply until the node is mended or disabled.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 
 OK = "ok"
@@ -149,9 +149,8 @@ class Observed:
 
         A laptop that asks its mailbox makes no plan stale.
         """
-        facts = asdict(self)
-        for passing in _PASSING:
-            del facts[passing]
+        facts = {name: getattr(self, name) for name in _LASTING}
+        facts["record"] = self.record and asdict(self.record)
         return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -186,3 +185,4 @@ _PASSING = (
     *("time", "peers", "generations", "confirm_in", "hold", "suspended"),
     *("clock_high", "free", "drift", "fetched", "deposited"),
 )
+_LASTING = tuple(one.name for one in fields(Observed) if one.name not in _PASSING)
