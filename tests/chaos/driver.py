@@ -6,7 +6,8 @@ shall happen there: `go`, `die` (SIGKILL), `cut` (the connection is gone), `half
 request breaks off in the middle of what it sends), `spoil` (it sends other ports than
 were signed). What tailgit prints goes to a file.
 
-What `stage` sends is kept in the folder SENT, the one before it as NODE.older.
+What `stage` sends is kept in the folder SENT as NODE, what two runs before sent as
+NODE.older: that is older than anything that the node holds for its newest.
 
     python driver.py OUTPUT SENT WORD...
 """
@@ -43,11 +44,13 @@ def boundary(node: str, verb: str, moment: str) -> str:
 
 
 def keep(node: str, parcel: bytes) -> None:
-    """Write down what is sent, and keep what was sent before, by another run."""
+    """Write down what is sent, and keep what runs before sent."""
     file = Path(sys.argv[2], node)
     file.parent.mkdir(exist_ok=True)
     if file.exists() and file.read_bytes() != parcel:
-        file.replace(f"{file}.older")
+        if Path(f"{file}.old").exists():
+            Path(f"{file}.old").replace(f"{file}.older")
+        file.replace(f"{file}.old")
     file.write_bytes(parcel)
 
 

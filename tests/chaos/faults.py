@@ -164,10 +164,13 @@ def _replay(world: World, at: Place) -> Struck:
 
 
 def _hostile(answer: str) -> Strike:
-    """The node answers every request with something else, as root would make it."""
+    """The node answers every request with something else, as root would make it; what
+    it does for itself (timer, guard) stays as it is."""
     spoil = f"""
+        cp -p {SELF} /run/tailgit-node
         cat >/run/hostile <<'END'
 #!/bin/sh
+[ "$1" = serve ] || exec /run/tailgit-node "$@"
 {answer}
 END
         chmod 755 /run/hostile

@@ -303,7 +303,7 @@ class World:
         return True
 
     def older_parcel(self, node: str) -> bytes:
-        """What the apply before the present one sent to a node; the driver keeps it."""
+        """What an apply sent to a node that others followed; the driver keeps it."""
         done = self.lab.run(CONTROLLER, ["cat", f"{SENT}/{node}.older"])
         assert done.returncode == 0
         return done.stdout

@@ -252,6 +252,17 @@ def test_a_node_that_changed_since_it_was_read_is_not_switched() -> None:
     assert trial.machines["c"].live == 7
 
 
+def test_a_node_that_says_too_little_is_a_row_and_stops_nobody() -> None:
+    """What a hostile node leaves out of an answer is its own failure."""
+    trial = Trial(*FIVE)
+    trial.machines["c"].bare = {"stage"}
+    done = trial.run()
+    outcome = next(o for o in done.outcomes if o.node == "c")
+    assert (outcome.result, outcome.phase) == (Result.FAILED, "stage")
+    assert "`envelope` is missing" in outcome.message
+    assert [r for n, r in results(done).items() if n != "c"] == [Result.APPLIED] * 4
+
+
 def test_interrupting_begins_no_other_node_and_finishes_the_first() -> None:
     """After the first Ctrl-C what is under way is confirmed, the rest let go."""
     trial = Trial(*FIVE)

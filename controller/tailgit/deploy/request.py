@@ -49,7 +49,7 @@ def understood(node: str, verb: str, tailnet: str, reply: Reply) -> Answer:
             node, f"{error.message}; it wrote: {shown(said[-1])}", error.help
         ) from None
     if answer.one("result") == "error":
-        token = answer.maybe("token") or ""
+        token = "".join(answer.every("token")[:1])
         raise NodeRefused(node, answer.one("error"), answer.one("message"), token)
     if (answer.one("verb"), answer.one("tailnet")) != (verb, tailnet):
         raise BadAnswer(node, f"it answers another request than `{verb} {tailnet}`")

@@ -113,7 +113,12 @@ async def _stage(
     answer = await contact.ask_twice("stage", token, stdin=delivery.parcel())
     number = generation(contact.node, "stage", answer)
     record = before.record.envelope if before.record else "none"
-    now = answer.one("envelope"), answer.one("live"), answer.one("pending")
+    try:
+        now = answer.one("envelope"), answer.one("live"), answer.one("pending")
+    except ValueError as error:
+        raise BadAnswer(
+            contact.node, f"its answer to `stage` is not understood: {error}"
+        ) from None
     if before.damaged:
         # Its digest was not read and says nothing; the rest has to be as it was.
         now = (record, *now[1:])
