@@ -172,7 +172,7 @@ def test_no_node_has_a_veto_on_a_revocation() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["io", "no-space", "busy", "suspended", "older", "bad-signature"]
+    "code", ["io", "no-space", "busy", "suspended", "bad-signature", "own-denials"]
 )
 def test_a_node_with_a_trouble_of_its_own_is_left_out(code: str) -> None:
     """A full disk on one is no reason to leave a revocation undone on the others."""

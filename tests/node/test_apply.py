@@ -155,7 +155,7 @@ def test_the_owners_denials_are_loaded_with_the_filter(node: Node) -> None:
     node.apply(node.parcel())
     assert "chain c" in node.sh("nft list table inet mine")
     node.write(local, "table inet mine {")
-    assert node.stage(node.parcel(height=8)).error == "check-failed"
+    assert node.stage(node.parcel(height=8)).error == "own-denials"
     node.write(local, opening)
     node.stage(node.parcel(height=8))
     node.write(local, "table inet mine {")

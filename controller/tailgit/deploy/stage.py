@@ -21,7 +21,16 @@ from tailgit.plan.observed import Observed
 from tailgit.plan.outcome import Outcome, Result
 
 OF_THE_NODE = frozenset(
-    {"io", "no-space", "busy", "suspended", "older", "wrong-key", "bad-signature"}
+    {
+        "io",
+        "no-space",
+        "busy",
+        "suspended",
+        "older",
+        "wrong-key",
+        "bad-signature",
+        "own-denials",
+    }
 )
 """Refusals that say something about one node and nothing about the parcels; it may
 also be the only one that does not know who signed."""
