@@ -55,9 +55,9 @@ class Pair:
 
     def _build(self) -> None:
         first, second = self.first, self.second
-        inside = ["nsenter", "--target", str(first._pid), "--net", "--"]
+        inside = ["nsenter", "--target", str(first.pid), "--net", "--"]
         link = ["ip", "link", "add", "under", "type", "veth", "peer", "name", "under"]
-        subprocess.run([*inside, *link, "netns", str(second._pid)], check=True)
+        subprocess.run([*inside, *link, "netns", str(second.pid)], check=True)
         keys = [
             machine.run("sh", "-c", SETUP.format(own=own)).strip()
             for own, machine in enumerate((first, second), 1)

@@ -28,19 +28,19 @@ Said = dict[str, set[str]]
 WARNINGS: dict[str, Said] = {
     "home": {
         "not-applied": {"relay", "exitNode", "gateway"},
-        "not-used": {"mailbox", "site", "controller", "records"},
+        "not-used": {"site", "records"},
     },
     "company": {
         "not-applied": {"relay", "gateway", "nameservers", "splitDNS"},
-        "not-used": {"mailbox", "site", "controller", "records"},
+        "not-used": {"site", "records"},
     },
     "fleet/prod": {
         "not-applied": {"nameservers"},
-        "not-used": {"mailbox", "controller", "records"},
+        "not-used": {"records"},
     },
     "fleet/staging": {
         "not-applied": {"nameservers"},
-        "not-used": {"mailbox", "controller", "records"},
+        "not-used": {"records"},
     },
 }
 
@@ -87,6 +87,9 @@ def test_examples_are_valid(example: str, capsys: Capture) -> None:
     for each in findings:
         field = re.search(r"`([^`]+)`", each["message"])
         found.setdefault(each["code"], set()).add(field[1] if field else "")
+    # Laptops that pull have not joined yet: their owners do that, one by one.
+    waiting = found.pop("no-pull-key", set()) | found.pop("no-mailbox", set())
+    assert waiting
     assert found == WARNINGS[example]
     assert code == Exit.DONE
 
