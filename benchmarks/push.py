@@ -33,52 +33,36 @@ import asyncio
 import gc
 import json
 import os
-import resource
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import redirect_stderr
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "controller"))
+
+from pushing.ground import PARALLEL, Ground, ground, serve
+from pushing.peers import ANSIBLE_NODES, ansible, install, pyinfra
+from pushing.rounds import Round, measured
+
+from tailgit.cli.fleet import progress
+from tailgit.deploy.apply import Applying
+from tailgit.deploy.delivery import deliveries
+from tailgit.deploy.observe import observe_all
+from tailgit.deploy.sign import sign
+from tailgit.deploy.switch import Terms
+from tailgit.plan.make import make
+from tailgit.plan.observed import Observed
+from tailgit.plan.outcome import Applied, Result
+from tailgit.plan.plan import Desired, History, Order
+
 HERE = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(HERE), str(HERE / "controller")]
-
-from tailgit.cli.fleet import progress  # noqa: E402
-from tailgit.compile import Bundle, compile_tailnet  # noqa: E402
-from tailgit.deploy.apply import Applying  # noqa: E402
-from tailgit.deploy.delivery import deliveries  # noqa: E402
-from tailgit.deploy.fleet import Fleet  # noqa: E402
-from tailgit.deploy.identity import identity  # noqa: E402
-from tailgit.deploy.observe import observe_all  # noqa: E402
-from tailgit.deploy.sign import sign  # noqa: E402
-from tailgit.deploy.ssh import AsyncSsh, Login  # noqa: E402
-from tailgit.deploy.sshconfig import read  # noqa: E402
-from tailgit.deploy.switch import Terms  # noqa: E402
-from tailgit.load import load  # noqa: E402
-from tailgit.model.tailnet import Tailnet  # noqa: E402
-from tailgit.plan.make import make  # noqa: E402
-from tailgit.plan.observed import Observed  # noqa: E402
-from tailgit.plan.outcome import Applied, Result  # noqa: E402
-from tailgit.plan.plan import Commit, Desired, History, Order  # noqa: E402
-from tests.deploy.frames import observation, ok  # noqa: E402
-from tests.deploy.sshd import make_key, public  # noqa: E402
-
-PEERS = ("pyinfra>=3.5,<4", "ansible-core>=2.17,<3")
-VENV = HERE / ".venv-bench"
-PORT = 2200
-PARALLEL = 100
-FORKS = 32
-"""Of ansible: a process each."""
-ANSIBLE_NODES = 20
 PUSH, NOTHING, KEPT = "first push", "nothing changed", "kept"
 WHOLE = "whole apply"
 BOUNDS = {
@@ -88,176 +72,6 @@ BOUNDS = {
 }
 CPU_BOUND = 7.0
 """Milliseconds of the client for each host of a first push."""
-
-_SSHD = """
-ListenAddress 0.0.0.0:{port}
-HostKey {folder}/host
-AuthorizedKeysFile {folder}/authorized_keys
-PidFile none
-UsePAM no
-StrictModes no
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-LogLevel QUIET
-MaxStartups 1000
-Subsystem sftp internal-sftp
-"""
-_FORCED = """#!/bin/sh
-set -- $SSH_ORIGINAL_COMMAND $SSH_CONNECTION
-case $1 in
-stage) cat >/dev/null ;;
-observe) exec cat {folder}/answers/"$5" ;;
-esac
-exec cat {folder}/verbs/"$1"
-"""
-_TAILNET = """tailnet:
-  format: 1
-  name: acme
-  domain: acme.internal
-  ipv4: 100.64.0.0/10
-  ipv6: fd5c:91aa:7be0::/48
-  controller: {outside: true}
-tagOwners: {tag:web: []}
-grants:
-  - {src: [tag:web], dst: [tag:web], ip: ["tcp:443"]}
-devices:
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What is pushed to whom; `folder` holds everything of the benchmark."""
-
-    folder: Path
-    logins: list[Login]
-    tailnet: Tailnet
-    commit: Commit
-    bundles: Mapping[str, Bundle]
-
-    @property
-    def key(self) -> Path:
-        return self.folder / "controller"
-
-    def fleet(self) -> Fleet:
-        executor = AsyncSsh(identity(self.key), config=read("none"))
-        fleet = Fleet(executor, "acme", parallel=PARALLEL)
-        fleet.call(self.logins)
-        return fleet
-
-    @property
-    def nodes(self) -> list[str]:
-        return [login.node for login in self.logins]
-
-    def answer(self, which: str) -> None:
-        """From now on nodes are as they were after `fresh` or `applied`."""
-        link = self.folder / "answers"
-        link.unlink(missing_ok=True)
-        link.symlink_to(which)
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One measurement: how many hosts, how long, how much of the client's CPU."""
-
-    hosts: int
-    seconds: float
-    cpu: float
-
-    @property
-    def rate(self) -> float:
-        return self.hosts / self.seconds
-
-    @property
-    def each(self) -> float:
-        """Milliseconds of CPU for each host."""
-        return self.cpu / self.hosts * 1000
-
-
-def ground(folder: Path, count: int) -> Ground:
-    """Keys, a repository of `count` nodes with its commit, and their answers."""
-    for name in ("host", "controller", "peer"):
-        make_key(folder / name)
-    script = folder / "forced"
-    script.write_text(_FORCED.format(folder=folder))
-    script.chmod(0o755)
-    (folder / "authorized_keys").write_text(
-        f'restrict,command="{script}" {public(folder / "controller")}\n'
-        f"{public(folder / 'peer')}\n"
-    )
-    host_key = public(folder / "host")
-    repo = folder / "repo"
-    for made in ("repo", "fresh", "applied", "verbs"):
-        (folder / made).mkdir()
-    places = {f"web-{n}": f"127.1.{n // 250}.{n % 250 + 1}" for n in range(count)}
-    (repo / "tailnet.yaml").write_text(
-        _TAILNET
-        + "".join(
-            f"  {name}: {{tags: [tag:web], publicKey: {wg_key(name)}, "
-            f'endpoints: ["{at}:51820"], ssh: {{host: {at}, port: {PORT}, user: root, '
-            f'hostKey: "{host_key}"}}}}\n'
-            for name, at in places.items()
-        )
-    )
-    git = [
-        "git",
-        "-C",
-        str(repo),
-        "-c",
-        "user.name=b",
-        "-c",
-        "user.email=b@example.com",
-    ]
-    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "bench"]):
-        subprocess.run([*git, *words], check=True)
-    loaded = load(repo, "HEAD")
-    assert loaded.tailnet is not None, loaded.findings
-    bundles = compile_tailnet(loaded.tailnet)
-    for name, at in places.items():
-        record = (
-            ("commit", str(loaded.commit)),
-            ("height", "1"),
-            ("kind", "apply"),
-            ("by", "bench"),
-            ("at", "2027-01-01T00:00:00Z"),
-            ("envelope", "5" * 64),
-            ("manifest", bundles[name].digest),
-        )
-        (folder / "fresh" / at).write_bytes(observation(public_keys=[wg_key(name)]))
-        (folder / "applied" / at).write_bytes(
-            observation(
-                public_keys=[wg_key(name)],
-                current="1",
-                record=record,
-                states=("up", *["ok"] * 6),
-            )
-        )
-    was = (("envelope", "none"), ("live", "none"), ("pending", "none"))
-    for verb in ("stage", "activate", "confirm"):
-        answer = ok(verb, "acme", ("generation", "1"), *was)
-        (folder / "verbs" / verb).write_bytes(answer)
-    return Ground(
-        folder,
-        [Login(name, at, PORT, "root", host_key) for name, at in places.items()],
-        loaded.tailnet,
-        Commit(str(loaded.commit), "bench", 1),
-        bundles,
-    )
-
-
-def wg_key(name: str) -> str:
-    return b64encode(sha256(name.encode()).digest()).decode()
-
-
-def measured(hosts: int, work: Callable[[], object]) -> Round:
-    """Time and CPU of `work`, in this process and in the ones it waits for."""
-
-    def used() -> float:
-        both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-        return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, both))
-
-    before, start = used(), time.monotonic()
-    work()
-    return Round(hosts, time.monotonic() - start, used() - before)
 
 
 def first_push(ground: Ground) -> Round:
@@ -359,74 +173,6 @@ def kept(ground: Ground) -> Round:
     return asyncio.run(run())
 
 
-def pyinfra(ground: Ground, number: int) -> tuple[Round, Round]:
-    """The first run and the second of a round; each round copies to other names."""
-    folder = ground.folder
-    (folder / "known").write_text(
-        "".join(f"[{at.host}]:{PORT} {at.host_key}\n" for at in ground.logins)
-    )
-    hosts = [
-        (
-            login.host,
-            {
-                "ssh_port": PORT,
-                "ssh_user": "root",
-                "ssh_key": str(folder / "peer"),
-                "ssh_known_hosts_file": str(folder / "known"),
-                "dest": str(folder / f"to/{number}-{login.node}"),
-            },
-        )
-        for login in ground.logins
-    ]
-    (folder / "inventory.py").write_text(f"nodes = {hosts!r}\n")
-    (folder / "deploy.py").write_text(
-        "from pyinfra import host\n"
-        "from pyinfra.operations import files, server\n"
-        f"files.put(src={str(folder / 'file')!r}, dest=host.data.dest, mode='600')\n"
-        "server.shell(commands=['true'])\n"
-    )
-    words = [str(VENV / "bin/pyinfra"), "-y", "--parallel", str(PARALLEL)]
-    words += ["inventory.py", "deploy.py"]
-    return ran(folder, words, len(hosts)), ran(folder, words, len(hosts))
-
-
-def ansible(ground: Ground, number: int) -> tuple[Round, Round]:
-    folder = ground.folder
-    chosen = ground.logins[:ANSIBLE_NODES]
-    (folder / "hosts.ini").write_text(
-        "".join(
-            f"{login.host} ansible_port={PORT} ansible_user=root "
-            f"ansible_ssh_private_key_file={folder}/peer "
-            f"ansible_python_interpreter={sys.executable} "
-            f"dest={folder}/to/a{number}-{login.node}\n"
-            for login in chosen
-        )
-    )
-    task = f"copy: {{src: {folder}/file, dest: '{{{{ dest }}}}', mode: '600'}}"
-    (folder / "play.yml").write_text(
-        "- hosts: all\n  gather_facts: false\n  tasks:\n"
-        f"    - {task}\n    - command: 'true'\n      changed_when: false\n"
-    )
-    (folder / "ansible.cfg").write_text(
-        f"[defaults]\nforks = {FORKS}\nhost_key_checking = false\n"
-        f"local_tmp = {folder}/local\nretry_files_enabled = false\n"
-        "[ssh_connection]\npipelining = true\n"
-        f"control_path_dir = {folder}/cp{number}\n"
-    )
-    words = [str(VENV / "bin/ansible-playbook"), "-i", "hosts.ini", "play.yml"]
-    return ran(folder, words, len(chosen)), ran(folder, words, len(chosen))
-
-
-def ran(folder: Path, words: list[str], hosts: int) -> Round:
-    def run() -> None:
-        done = subprocess.run(
-            words, cwd=folder, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-2000:])
-
-    return measured(hosts, run)
-
-
 def compare(ground: Ground, rounds: int, *, alone: bool) -> int:
     """All of it in turns; prints the table and says whether every bound is kept."""
     (ground.folder / "to").mkdir()
@@ -472,32 +218,6 @@ OURS: dict[str, Callable[[Ground], Round]] = {
 def said(rounds: list[Round]) -> str:
     rate, each = (median(r.rate for r in rounds), median(r.each for r in rounds))
     return f"{rate:8.1f} nodes/s {each:8.2f} ms client CPU"
-
-
-def serve(folder: Path) -> subprocess.Popen[bytes]:
-    (folder / "sshd_config").write_text(_SSHD.format(folder=folder, port=PORT))
-    # No login shell that reads files of its own: none of the three is to pay for it.
-    people = Path("/etc/passwd").read_text().splitlines()
-    root = f"root:x:0:0:root:{folder}:/bin/sh"
-    others = [line for line in people if not line.startswith("root:")]
-    (folder / "passwd").write_text("\n".join([root, *others, ""]))
-    for words in (
-        ["mount", "--bind", str(folder / "passwd"), "/etc/passwd"],
-        ["ip", "link", "set", "lo", "up"],
-        ["mount", "-t", "tmpfs", "none", "/run"],
-        ["mkdir", "-p", "/run/sshd"],
-    ):
-        subprocess.run(words, check=True)
-    sshd = [str(shutil.which("sshd")), "-D", "-f", str(folder / "sshd_config")]
-    return subprocess.Popen(sshd)
-
-
-def install() -> None:
-    if not (VENV / "bin/pyinfra").exists() or not (VENV / "bin/ansible").exists():
-        print("installing pyinfra and ansible-core into .venv-bench", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-        words = [VENV / "bin/pip", "install", "--quiet", *PEERS]
-        subprocess.run(words, check=True)
 
 
 def main() -> int:

@@ -22,13 +22,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "controller"))
+
+from tailgit.deploy.hostkey import fingerprint
+from tests.deploy.machine import Machine
+from tests.deploy.sshd import make_key, public
+
 HERE = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(HERE), str(HERE / "controller")]
-
-from tailgit.deploy.hostkey import fingerprint  # noqa: E402
-from tests.deploy.machine import Machine  # noqa: E402
-from tests.deploy.sshd import make_key, public  # noqa: E402
-
 _TAILNET = """tailnet:
   format: 1
   name: acme

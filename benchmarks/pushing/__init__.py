@@ -1,0 +1,1 @@
+"""The pieces of push.py: the ground that is pushed to, the peers, one measurement."""
